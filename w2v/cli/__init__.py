@@ -1,0 +1,58 @@
+"""The ``w2v`` command: one file per command, shared options in ``options.py``."""
+
+import errno
+import os
+import signal
+import sys
+
+import click
+
+from w2v import __version__
+from w2v.cli.analogy import analogy
+from w2v.cli.cache import cache
+from w2v.cli.convert import convert
+from w2v.cli.eval import evaluate
+from w2v.cli.info import info
+from w2v.cli.similar import similar
+from w2v.cli.train import train
+from w2v.cli.vocab import vocab
+from w2v.errors import W2VError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="w2v")
+def cli() -> None:
+    """Train word vectors from plain text, and ask them questions."""
+
+
+for _command in (train, vocab, info, similar, analogy, evaluate, convert, cache):
+    cli.add_command(_command)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit: 0 done, 1 a reported error, 2 usage, 130 after Ctrl-C."""
+    try:
+        cli.main(args=arguments, prog_name="w2v", standalone_mode=False)
+        sys.stdout.flush()
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("w2v: interrupted", err=True)
+        sys.exit(128 + signal.SIGINT)
+    except W2VError as error:
+        click.echo(f"w2v: {error}", err=True)
+        sys.exit(1)
+    except BrokenPipeError:
+        # The reader of our output went away (`w2v similar … | head`): silence, and no second failure at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        where = f": {error.filename}" if error.filename else ""
+        reason = "no space left on the device" if error.errno == errno.ENOSPC else (error.strerror or str(error))
+        click.echo(f"w2v: {reason}{where}", err=True)
+        sys.exit(1)
+    except MemoryError:
+        click.echo("w2v: out of memory: lower --vector-size or raise --min-count", err=True)
+        sys.exit(1)
+    sys.exit(0)

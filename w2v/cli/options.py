@@ -1,0 +1,82 @@
+"""Options and helpers that several commands share."""
+
+import json
+import math
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import click
+
+Decorator = Callable[[Callable], Callable]
+
+
+def combine(*decorators: Decorator) -> Decorator:
+    """One decorator out of several, applied in the order written."""
+
+    def apply(function: Callable) -> Callable:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return apply
+
+
+corpus_argument = click.argument("corpus", nargs=-1, required=True, metavar="CORPUS...")
+model_argument = click.argument("model", metavar="MODEL", type=click.Path(path_type=Path))
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+limit_option = click.option("--limit", type=click.IntRange(min=1), help="Load only the first LIMIT vectors.")
+threads_option = click.option(
+    "--threads", "-threads", type=click.IntRange(min=1), help="CPU threads.  [default: all cores]"
+)
+
+# What decides which tokens become which ids: shared by `train` and `vocab`.
+vocabulary_options = combine(
+    click.option(
+        "--min-count", "-min-count", type=click.IntRange(min=1), default=5, show_default=True,
+        help="Ignore words that occur less often.",
+    ),
+    click.option(
+        "--max-vocab-size", type=click.IntRange(min=1),
+        help="Bound the distinct words held while counting: rare ones are pruned, and the text is read twice.",
+    ),
+    click.option(
+        "--max-final-vocab", type=click.IntRange(min=1),
+        help="Keep at most this many words, the most frequent ones (raises --min-count as needed).",
+    ),
+    click.option("--lowercase", is_flag=True, help="Lower-case every word (Unicode)."),
+)  # fmt: skip
+
+cache_options = combine(
+    click.option(
+        "--cache", "cache_dir", type=click.Path(path_type=Path), metavar="DIR",
+        help="Where encoded corpora are kept.  [default: $W2V_CACHE or the user's cache folder]",
+    ),
+    click.option("--no-cache", is_flag=True, help="Keep no encoded corpus after the run."),
+)  # fmt: skip
+
+
+def print_table(header: Sequence[str], rows: Iterable[Sequence[object]], as_json: bool) -> None:
+    """Print rows on stdout: tab-separated under a header line, or a JSON list of objects.
+
+    Floats are printed with six significant digits in the table and in full in JSON; a missing value is an
+    empty cell or null, and so is a number that is not finite (JSON has none).
+    """
+    if as_json:
+        cleaned = [
+            {
+                name: None if isinstance(value, float) and not math.isfinite(value) else value
+                for name, value in zip(header, row, strict=True)
+            }
+            for row in rows
+        ]
+        click.echo(json.dumps(cleaned, ensure_ascii=False, indent=1))
+        return
+    click.echo("\t".join(header))
+    for row in rows:
+        click.echo("\t".join(_cell(value) for value in row))
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,120 @@
+"""Every hyper-parameter, its default and its range, checked in one place."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, fields, replace
+
+from w2v.errors import ConfigError
+
+MODELS = ("skipgram", "cbow")
+OBJECTIVES = ("ns", "hs")
+DEVICES = ("auto", "cpu", "cuda")
+
+# Where the learning rate starts unless --alpha says otherwise, by (objective, model). Negatives shared by a
+# window's contexts want a little more than word2vec.c's 0.025; kernels/NOTES.md has the sweep behind these.
+DEFAULT_ALPHA = {
+    ("ns", "skipgram"): 0.025,
+    ("ns", "cbow"): 0.05,
+    ("hs", "skipgram"): 0.025,
+    ("hs", "cbow"): 0.05,
+}
+# word2vec.c stops the linear decay at 1e-4 of the start; gensim at 1e-4.
+MIN_ALPHA_RATIO = 1e-4
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Hyper-parameters of one training run; the names are the command line's.
+
+    ``alpha`` and ``min_alpha`` of None mean the objective's default (see ``resolved``). Raises ConfigError on a
+    value out of range or on a contradiction; the message names the option and what it takes.
+    """
+
+    model: str = "skipgram"
+    objective: str = "ns"
+    vector_size: int = 100
+    window: int = 5
+    min_count: int = 5
+    negative: int = 5
+    noise_power: float = 0.75
+    sample: float = 1e-3
+    epochs: int = 5
+    alpha: float | None = None
+    min_alpha: float | None = None
+    seed: int = 1
+    device: str = "auto"
+    threads: int | None = None
+    max_vocab_size: int | None = None
+    max_final_vocab: int | None = None
+    lowercase: bool = False
+    negatives_per_pair: bool = False
+    cbow_sum: bool = False
+    shrink_windows: bool = True
+
+    def __post_init__(self) -> None:
+        """Check every field once, at construction."""
+        _one_of("model", self.model, MODELS)
+        _one_of("objective", self.objective, OBJECTIVES)
+        _one_of("device", self.device, DEVICES)
+        _integer("vector_size", self.vector_size, 1, 65536)
+        _integer("window", self.window, 1, 1000)
+        _integer("min_count", self.min_count, 0, 2**62)
+        _integer("negative", self.negative, 1, 1024)
+        _integer("epochs", self.epochs, 1, 1_000_000)
+        _integer("seed", self.seed, 0, 2**64 - 1)
+        for name in ("threads", "max_vocab_size", "max_final_vocab"):
+            if getattr(self, name) is not None:
+                _integer(name, getattr(self, name), 1, 2**62)
+        _number("noise_power", self.noise_power, -10.0, 10.0)
+        _number("sample", self.sample, 0.0, 1.0)
+        if self.alpha is not None:
+            _number("alpha", self.alpha, 0.0, 10.0)
+        if self.min_alpha is not None:
+            _number("min_alpha", self.min_alpha, 0.0, 10.0)
+            start = self.resolved().alpha
+            if self.min_alpha > start:
+                raise ConfigError(f"--min-alpha {self.min_alpha:g} is above --alpha {start:g}: lower it")
+
+    def resolved(self) -> TrainConfig:
+        """The same configuration with ``alpha`` and ``min_alpha`` filled in."""
+        alpha = DEFAULT_ALPHA[self.objective, self.model] if self.alpha is None else self.alpha
+        min_alpha = alpha * MIN_ALPHA_RATIO if self.min_alpha is None else self.min_alpha
+        return replace(self, alpha=alpha, min_alpha=min_alpha) if self._unresolved else self
+
+    @property
+    def _unresolved(self) -> bool:
+        return self.alpha is None or self.min_alpha is None
+
+    def to_dict(self) -> dict[str, object]:
+        """A plain dictionary for ``config.json``."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, object]) -> TrainConfig:
+        """The configuration that ``to_dict`` wrote; names that this version does not know are ignored."""
+        known = {field.name for field in fields(cls)}
+        return cls(**{name: value for name, value in values.items() if name in known})
+
+
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _one_of(name: str, value: object, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ConfigError(f"{_option(name)} {value!r} is unknown: use one of {', '.join(choices)}")
+
+
+def _integer(name: str, value: object, low: int, high: int) -> None:
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise ConfigError(f"{_option(name)} takes a whole number, not {value!r}")
+    if not low <= value <= high:
+        raise ConfigError(f"{_option(name)} {value} is out of range: use {low} to {high}")
+
+
+def _number(name: str, value: object, low: float, high: float) -> None:
+    if isinstance(value, (bool, str)) or not hasattr(value, "__float__"):
+        raise ConfigError(f"{_option(name)} takes a number, not {value!r}")
+    if not (math.isfinite(value) and low <= value <= high):
+        raise ConfigError(f"{_option(name)} {value:g} is out of range: use {low:g} to {high:g}")
