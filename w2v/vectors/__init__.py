@@ -1,0 +1,11 @@
+"""Word vectors: storage, similarity queries and file formats.
+
+``store`` (words and rows) <- ``queries`` (similarity) <- ``keyed_vectors`` (the public class); ``files``
+picks the reader or writer of a format: ``folder`` (model folders), ``word2vec_text``, ``word2vec_binary``,
+``safetensors_file``.
+"""
+
+from w2v.vectors.files import load_vectors
+from w2v.vectors.keyed_vectors import KeyedVectors
+
+__all__ = ["KeyedVectors", "load_vectors"]

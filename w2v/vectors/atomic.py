@@ -1,0 +1,98 @@
+"""Writing so that a reader sees the old result or the finished new one, never half of it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from w2v.errors import OutputError
+
+
+@contextmanager
+def atomic_file(path: str | os.PathLike) -> Iterator[Path]:
+    """Give a temporary path beside ``path``; what was written there replaces ``path`` at the end.
+
+    Synced to the disk before the rename. After an exception ``path`` is untouched and the temporary file
+    gone. Raises OutputError where the folder cannot be written or ``path`` is a folder.
+    """
+    target = Path(os.path.realpath(path))
+    if target.is_dir():
+        raise OutputError(f"{path} is a folder: give a file name to write to")
+    temporary = _sibling(target, "tmp")
+    with _reported(path):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary.touch()
+    try:
+        yield temporary
+        with _reported(path):
+            _sync(temporary)
+            os.replace(temporary, target)
+            _sync(target.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: str | os.PathLike, check: Callable[[Path], None]) -> Iterator[Path]:
+    """Give an empty temporary folder beside ``path``, which takes the place of ``path`` at the end.
+
+    An old ``path`` is renamed aside, the new folder renamed in, and the old one removed. ``check`` is called
+    with the old path and raises where it must not be replaced. After an exception the old folder is in its
+    place.
+    """
+    target = Path(os.path.realpath(path))
+    check(target)
+    temporary, aside = _sibling(target, "tmp"), _sibling(target, "old")
+    with _reported(path):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary.mkdir()
+    try:
+        yield temporary
+        with _reported(path):
+            for entry in temporary.iterdir():
+                _sync(entry)
+            _sync(temporary)
+            _swap(temporary, target, aside)
+            _sync(target.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _swap(new: Path, target: Path, aside: Path) -> None:
+    """Rename ``target`` (if any) to ``aside`` and ``new`` to ``target``; put the old one back on failure."""
+    existed = target.exists()
+    if existed:
+        os.rename(target, aside)
+    try:
+        os.rename(new, target)
+    except BaseException:
+        if existed:
+            os.rename(aside, target)
+        raise
+
+
+def _sibling(path: Path, kind: str) -> Path:
+    return path.with_name(f".{path.name}.{kind}-{os.getpid()}")
+
+
+def _sync(path: Path) -> None:
+    """Flush a file, or where the system allows it a folder, to the disk."""
+    flags = os.O_RDONLY if path.is_dir() else os.O_RDWR
+    with suppress(PermissionError):  # Windows opens no folders
+        descriptor = os.open(path, flags)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+@contextmanager
+def _reported(path: str | os.PathLike) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error

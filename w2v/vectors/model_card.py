@@ -1,0 +1,76 @@
+"""The short ``README.md`` that explains a model folder to whoever finds it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+_CARD = """\
+# Word vectors
+
+{count} word vectors of {size} dimensions{how}, written by w2v.
+
+## How to load them
+
+    w2v similar FOLDER WORD
+
+    from w2v import KeyedVectors
+    vectors = KeyedVectors.load("FOLDER")
+    vectors.most_similar("WORD")
+
+`input_vectors.npy` is a plain NumPy array (float32, one row per line of `vocabulary.tsv`); nothing is
+pickled.
+
+## Settings
+
+{settings}
+{results}
+## Counts
+
+`vocabulary.tsv` holds each word, a tab, and {counts}.
+"""
+_COUNTED = """how often it occurs in the training text, before sub-sampling,
+most frequent first; words of equal count are in the order of their UTF-8 bytes"""
+_RANKED = """a rank in place of a count (the number of words that follow it,
+plus one): the source of these vectors told the order of the words but no counts"""
+
+
+def model_card(
+    count: int, size: int, config: Mapping[str, object], training: Mapping[str, object], counted: bool
+) -> str:
+    """The text of the card, from the values that ``config.json`` and ``training.json`` hold."""
+    method = [str(config[name]) for name in ("model", "objective") if config.get(name)]
+    return _CARD.format(
+        count=f"{count:,}",
+        size=size,
+        how=f", trained with {', '.join(method)}" if method else "",
+        settings=_table(config) or "These vectors were not trained here: no settings are known.\n",
+        results=_results(training),
+        counts=_COUNTED if counted else _RANKED,
+    )
+
+
+def _table(values: Mapping[str, object]) -> str:
+    """Rows of the plain values, nested ones left to the JSON files."""
+    plain = {name: value for name, value in values.items() if not isinstance(value, (dict, list))}
+    if not plain:
+        return ""
+    rows = "".join(f"| {name} | {_cell(value)} |\n" for name, value in plain.items())
+    return f"| setting | value |\n|---|---|\n{rows}"
+
+
+def _results(training: Mapping[str, object]) -> str:
+    seconds = training.get("seconds")
+    values = {
+        "words per second": training.get("words_per_second"),
+        "training seconds": seconds.get("train") if isinstance(seconds, Mapping) else None,
+        "loss per pair, last epoch": (training.get("loss") or [None])[-1],
+        "held-out nats per pair": training.get("heldout_nll"),
+        "device": training.get("device"),
+    }
+    rows = "".join(f"| {name} | {_cell(value)} |\n" for name, value in values.items() if value is not None)
+    return f"\n## Training\n\n| measure | value |\n|---|---|\n{rows}" if rows else ""
+
+
+def _cell(value: object) -> str:
+    text = f"{value:.6g}" if isinstance(value, float) else str(value)
+    return text.replace("|", "\\|").replace("\n", " ")

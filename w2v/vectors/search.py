@@ -1,0 +1,65 @@
+"""Ranking by similarity: the best few of one row of scores, and of many queries as matrix products."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+# Scores held at once while answering many queries: 8 million float32 are 32 MB, which stays near the cache.
+SCORES_AT_ONCE = 1 << 23
+
+
+def row_norms(vectors: np.ndarray) -> np.ndarray:
+    """Euclidean length of each row of ``vectors`` (V, D); shape (V,), float32 or wider."""
+    vectors = _at_least_float32(vectors)
+    return np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
+
+
+def normalise_rows(vectors: np.ndarray, norms: np.ndarray | None = None) -> np.ndarray:
+    """A copy of ``vectors`` (V, D) with rows of length 1; a row of zeros stays zero."""
+    norms = row_norms(vectors) if norms is None else norms
+    return _at_least_float32(vectors) / nonzero(norms)[:, None]
+
+
+def nonzero(norms: np.ndarray) -> np.ndarray:
+    """``norms`` with 1 in place of 0, so that a vector of zeros is similar to nothing instead of NaN."""
+    return np.where(norms == 0, norms.dtype.type(1), norms)
+
+
+def unit(vector: np.ndarray) -> np.ndarray:
+    """``vector`` (D,) scaled to length 1; zeros stay zero. At least float32."""
+    vector = _at_least_float32(np.asarray(vector))
+    length = np.sqrt(np.dot(vector, vector))
+    return vector / length if length > 0 else vector
+
+
+def top(scores: np.ndarray, count: int) -> np.ndarray:
+    """Positions of the ``count`` largest ``scores`` (1-D), largest first; equal ones by position."""
+    count = min(count, len(scores))
+    if count <= 0:
+        return np.empty(0, np.intp)
+    falling = -scores
+    if count < len(scores):
+        limit = np.partition(falling, count - 1)[count - 1]
+        candidates = np.flatnonzero(falling <= limit)
+    else:
+        candidates = np.arange(len(scores))
+    return candidates[np.argsort(falling[candidates], kind="stable")][:count]
+
+
+def score_blocks(queries: np.ndarray, unit_rows: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """Scores of many queries against all rows, a block of queries at a time.
+
+    ``queries`` (Q, D) and ``unit_rows`` (V, D); yields (first query, scores (q, V)). The block of scores is
+    overwritten by the next one, so that memory stays bounded whatever Q is.
+    """
+    step = max(1, SCORES_AT_ONCE // max(1, len(unit_rows)))
+    scores = np.empty((min(step, len(queries)), len(unit_rows)), np.result_type(queries, unit_rows))
+    for start in range(0, len(queries), step):
+        block = queries[start : start + step]
+        yield start, np.matmul(block, unit_rows.T, out=scores[: len(block)])
+
+
+def _at_least_float32(array: np.ndarray) -> np.ndarray:
+    return np.asarray(array, np.promote_types(array.dtype, np.float32))
