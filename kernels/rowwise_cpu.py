@@ -1,0 +1,504 @@
+"""The row-wise step on the CPU: skip-gram and CBOW windows against a few (output row, label) pairs each.
+
+Per window, with inputs x_c (c < C: the context rows, or their one mean), outputs o_k (k < K) and signs s_k = ±1:
+
+    z_ck = x_c · o_k        loss = Σ_ck log(1 + exp(−s_k z_ck))        g_ck = lr · s_k · σ(−s_k z_ck)
+    x_c += Σ_k g_ck o_k     o_k += Σ_c g_ck x_c
+
+All logits and both sums read the rows as they were before the window: it is one small matrix product there and two
+back (Ji et al. 2016, Parallelizing Word2Vec in Shared and Distributed Memory), done in registers: tiles of 4 inputs
+× 3 outputs for the logits, and for the updates one vector's width of 6 output rows against all the inputs.
+
+Threads run chunks of the corpus side by side and race on the rows (Hogwild: Recht et al. 2011).
+Rows are padded with zeros to a multiple of 16 floats (``simd.ROW_MULTIPLE``), which stay zero.
+"""
+
+import numpy as np
+
+from .jit import kernel
+from .random import below, draw, window_key
+from .simd import (
+    LANES,
+    VECTOR_BYTES,
+    add,
+    broadcast,
+    div,
+    exp_minus_abs,
+    fma,
+    load,
+    mul,
+    prefetch,
+    select_negative,
+    splat,
+    store,
+    store_sums4,
+    sub,
+    total,
+    zero,
+)
+from .stream_cpu import SENTENCE_END, compact_chunk
+from .targets_cpu import list_targets
+
+_FLOAT = 4
+_LINE = 64
+
+
+@kernel
+def logits(inputs, n_inputs, outputs, n_outputs, row_bytes, z):
+    """z at ``step_index(c, k)`` = x_c · o_k. inputs, outputs: row addresses; both numbers are padded to even."""
+    for c in range(0, n_inputs, 2):
+        x0, x1 = inputs[c], inputs[c + 1]
+        at = z + _FLOAT * c * n_outputs
+        k = 0
+        while k + 6 <= n_outputs:
+            o0, o1, o2 = outputs[k], outputs[k + 1], outputs[k + 2]
+            o3, o4, o5 = outputs[k + 3], outputs[k + 4], outputs[k + 5]
+            a0 = a1 = a2 = a3 = a4 = a5 = b0 = b1 = b2 = b3 = b4 = b5 = zero()
+            for offset in range(0, row_bytes, VECTOR_BYTES):
+                u, v = load(x0 + offset), load(x1 + offset)
+                o = load(o0 + offset)
+                a0, b0 = fma(u, o, a0), fma(v, o, b0)
+                o = load(o1 + offset)
+                a1, b1 = fma(u, o, a1), fma(v, o, b1)
+                o = load(o2 + offset)
+                a2, b2 = fma(u, o, a2), fma(v, o, b2)
+                o = load(o3 + offset)
+                a3, b3 = fma(u, o, a3), fma(v, o, b3)
+                o = load(o4 + offset)
+                a4, b4 = fma(u, o, a4), fma(v, o, b4)
+                o = load(o5 + offset)
+                a5, b5 = fma(u, o, a5), fma(v, o, b5)
+            store_sums4(at + 2 * _FLOAT * k, a0, b0, a1, b1)
+            store_sums4(at + 2 * _FLOAT * (k + 2), a2, b2, a3, b3)
+            store_sums4(at + 2 * _FLOAT * (k + 4), a4, b4, a5, b5)
+            k += 6
+        while k < n_outputs:
+            o0, o1 = outputs[k], outputs[k + 1]
+            a0 = a1 = b0 = b1 = zero()
+            for offset in range(0, row_bytes, VECTOR_BYTES):
+                u, v = load(x0 + offset), load(x1 + offset)
+                o = load(o0 + offset)
+                a0, b0 = fma(u, o, a0), fma(v, o, b0)
+                o = load(o1 + offset)
+                a1, b1 = fma(u, o, a1), fma(v, o, b1)
+            store_sums4(at + 2 * _FLOAT * k, a0, b0, a1, b1)
+            k += 2
+
+
+@kernel
+def logits_of_one(x, outputs, n_outputs, row_bytes, z):
+    """z[k] = x · o_k for one input row. outputs: row addresses, padded to a multiple of 4."""
+    for k in range(0, n_outputs, 4):
+        o0, o1, o2, o3 = outputs[k], outputs[k + 1], outputs[k + 2], outputs[k + 3]
+        s0 = s1 = s2 = s3 = zero()
+        for offset in range(0, row_bytes, VECTOR_BYTES):
+            u = load(x + offset)
+            s0, s1 = fma(u, load(o0 + offset), s0), fma(u, load(o1 + offset), s1)
+            s2, s3 = fma(u, load(o2 + offset), s2), fma(u, load(o3 + offset), s3)
+        store_sums4(z + _FLOAT * k, s0, s1, s2, s3)
+
+
+@kernel
+def binary_logistic(z, signs, count, learning_rate):
+    """Turn logits into steps: z ← lr · s · σ(−s z); return the summed loss Σ log(1 + exp(−s z)), float64 nats.
+
+    z, signs: addresses of ``count`` floats, padded to whole vectors; a sign of 0 makes step and loss 0 (padding).
+    """
+    rate = splat(np.float32(learning_rate))
+    one, two = splat(np.float32(1.0)), splat(np.float32(2.0))
+    loss = zero()
+    for offset in range(0, count * _FLOAT, VECTOR_BYTES):
+        s = load(signs + offset)
+        y = mul(s, load(z + offset))
+        t = exp_minus_abs(y)
+        # σ(−y) is t/(1+t) for y ≥ 0 and 1/(1+t) below.
+        probability = div(select_negative(y, one, t), add(one, t))
+        store(z + offset, mul(mul(rate, s), probability))
+        # log(1+t) = 2 artanh(t/(2+t)), whose argument is at most 1/3: six terms reach float32's precision.
+        r = div(t, add(two, t))
+        q = mul(r, r)
+        series = fma(q, splat(np.float32(1 / 11)), splat(np.float32(1 / 9)))
+        series = fma(q, series, splat(np.float32(1 / 7)))
+        series = fma(q, series, splat(np.float32(1 / 5)))
+        series = fma(q, series, splat(np.float32(1 / 3)))
+        series = fma(q, series, one)
+        log1p = mul(mul(two, r), series)
+        pair = sub(log1p, select_negative(y, y, zero()))
+        loss = fma(mul(s, s), pair, loss)
+    return np.float64(total(loss))
+
+
+@kernel
+def update(inputs, n_inputs, outputs, n_outputs, steps, row_bytes, d_inputs, d_outputs):
+    """x_c += Σ_k g_ck o_k and o_k += Σ_c g_ck x_c, from the rows as they are before the call.
+
+    inputs, outputs: row addresses, n_outputs padded to even; steps: address of g, laid out by ``step_index``
+    (padding has steps of zero, so its row is rewritten as it is). d_inputs, d_outputs: addresses of scratch for one
+    vector per row. A row that stands twice gets both updates.
+    """
+    pair_bytes = 2 * _FLOAT * n_outputs
+    for offset in range(0, row_bytes, VECTOR_BYTES):
+        if n_outputs == 6:
+            # One group holds all the outputs (five noise words): their sums go straight from registers to rows.
+            o0, o1, o2 = load(outputs[0] + offset), load(outputs[1] + offset), load(outputs[2] + offset)
+            o3, o4, o5 = load(outputs[3] + offset), load(outputs[4] + offset), load(outputs[5] + offset)
+            a0 = a1 = a2 = a3 = a4 = a5 = zero()
+            for c in range(n_inputs):
+                g = steps + (c >> 1) * pair_bytes + (c & 1) * _FLOAT
+                x = load(inputs[c] + offset)
+                g0, g1, g2 = broadcast(g), broadcast(g + 8), broadcast(g + 16)
+                g3, g4, g5 = broadcast(g + 24), broadcast(g + 32), broadcast(g + 40)
+                a0, a1, a2 = fma(g0, x, a0), fma(g1, x, a1), fma(g2, x, a2)
+                a3, a4, a5 = fma(g3, x, a3), fma(g4, x, a4), fma(g5, x, a5)
+                # Two chains of three: the sum's latency, not its throughput, would bound one of six.
+                d = fma(g2, o2, fma(g1, o1, mul(g0, o0)))
+                e = fma(g5, o5, fma(g4, o4, mul(g3, o3)))
+                store(d_inputs + c * VECTOR_BYTES, add(d, e))
+            add_at(outputs[0] + offset, a0)
+            add_at(outputs[1] + offset, a1)
+            add_at(outputs[2] + offset, a2)
+            add_at(outputs[3] + offset, a3)
+            add_at(outputs[4] + offset, a4)
+            add_at(outputs[5] + offset, a5)
+        else:
+            for c in range(n_inputs):
+                store(d_inputs + c * VECTOR_BYTES, zero())
+            k = 0
+            while k + 6 <= n_outputs:
+                o0, o1, o2 = load(outputs[k] + offset), load(outputs[k + 1] + offset), load(outputs[k + 2] + offset)
+                o3, o4 = load(outputs[k + 3] + offset), load(outputs[k + 4] + offset)
+                o5 = load(outputs[k + 5] + offset)
+                a0 = a1 = a2 = a3 = a4 = a5 = zero()
+                for c in range(n_inputs):
+                    g = steps + (c >> 1) * pair_bytes + (c & 1) * _FLOAT + 8 * k
+                    x, d = load(inputs[c] + offset), load(d_inputs + c * VECTOR_BYTES)
+                    g0, g1, g2 = broadcast(g), broadcast(g + 8), broadcast(g + 16)
+                    g3, g4, g5 = broadcast(g + 24), broadcast(g + 32), broadcast(g + 40)
+                    a0, a1, a2 = fma(g0, x, a0), fma(g1, x, a1), fma(g2, x, a2)
+                    a3, a4, a5 = fma(g3, x, a3), fma(g4, x, a4), fma(g5, x, a5)
+                    d = fma(g2, o2, fma(g1, o1, fma(g0, o0, d)))
+                    e = fma(g5, o5, fma(g4, o4, mul(g3, o3)))
+                    store(d_inputs + c * VECTOR_BYTES, add(d, e))
+                at = d_outputs + k * VECTOR_BYTES
+                store(at, a0)
+                store(at + VECTOR_BYTES, a1)
+                store(at + 2 * VECTOR_BYTES, a2)
+                store(at + 3 * VECTOR_BYTES, a3)
+                store(at + 4 * VECTOR_BYTES, a4)
+                store(at + 5 * VECTOR_BYTES, a5)
+                k += 6
+            while k < n_outputs:
+                o0, o1 = load(outputs[k] + offset), load(outputs[k + 1] + offset)
+                a0 = a1 = zero()
+                for c in range(n_inputs):
+                    g = steps + (c >> 1) * pair_bytes + (c & 1) * _FLOAT + 8 * k
+                    x, d = load(inputs[c] + offset), load(d_inputs + c * VECTOR_BYTES)
+                    g0, g1 = broadcast(g), broadcast(g + 8)
+                    a0, a1 = fma(g0, x, a0), fma(g1, x, a1)
+                    store(d_inputs + c * VECTOR_BYTES, fma(g1, o1, fma(g0, o0, d)))
+                at = d_outputs + k * VECTOR_BYTES
+                store(at, a0)
+                store(at + VECTOR_BYTES, a1)
+                k += 2
+            for k in range(n_outputs):
+                add_at(outputs[k] + offset, load(d_outputs + k * VECTOR_BYTES))
+        for c in range(n_inputs):
+            add_at(inputs[c] + offset, load(d_inputs + c * VECTOR_BYTES))
+
+
+@kernel
+def update_of_one(x, outputs, n_outputs, steps, row_bytes, d_input):
+    """o_k += g_k x, and d_input ← Σ_k g_k o_k from the rows before the call (the caller adds it where it belongs).
+
+    x, d_input: addresses of one row each; d_input may be x itself only if the caller wants x overwritten.
+    """
+    for offset in range(0, row_bytes, VECTOR_BYTES):
+        u = load(x + offset)
+        d, e = zero(), zero()
+        k = 0
+        while k + 2 <= n_outputs:
+            d = fma(broadcast(steps + _FLOAT * k), load(outputs[k] + offset), d)
+            e = fma(broadcast(steps + _FLOAT * (k + 1)), load(outputs[k + 1] + offset), e)
+            k += 2
+        if k < n_outputs:
+            d = fma(broadcast(steps + _FLOAT * k), load(outputs[k] + offset), d)
+        store(d_input + offset, add(d, e))
+        for k in range(n_outputs):
+            at = outputs[k] + offset
+            store(at, fma(broadcast(steps + _FLOAT * k), u, load(at)))
+
+
+@kernel
+def add_at(address, value):
+    """Add a vector to the floats at an address."""
+    store(address, add(load(address), value))
+
+
+@kernel
+def add_row(target, source, row_bytes):
+    """target += source, one row each, by address."""
+    for offset in range(0, row_bytes, VECTOR_BYTES):
+        store(target + offset, add(load(target + offset), load(source + offset)))
+
+
+@kernel
+def prefetch_row(row, row_bytes):
+    """Ask for every cache line of a row."""
+    for offset in range(0, row_bytes, _LINE):
+        prefetch(row + offset)
+
+
+@kernel
+def step_index(c, k, n_outputs):
+    """Where logit and step of input c and output k stand: inputs in pairs, so that a pair's steps are neighbours."""
+    return (c >> 1) * 2 * n_outputs + 2 * k + (c & 1)
+
+
+@kernel
+def spread_signs(target_signs, n_outputs, n_inputs, signs):
+    """Lay out one sign per output for every input by ``step_index``; return the number of entries.
+
+    n_outputs is even (padding has sign 0 already); an odd n_inputs gets a partner of zeros. signs: float32, whole
+    vectors of zeros behind the entries.
+    """
+    per_pair = 2 * n_outputs
+    for k in range(n_outputs):
+        signs[2 * k] = signs[2 * k + 1] = target_signs[k]
+    at = address_of(signs)
+    pairs = (n_inputs + 1) >> 1
+    count = pairs * per_pair
+    for pair in range(1, pairs):
+        for offset in range(0, per_pair * _FLOAT, VECTOR_BYTES):
+            store(at + pair * per_pair * _FLOAT + offset, load(at + offset))
+    if n_inputs & 1:
+        for k in range(n_outputs):
+            signs[count - per_pair + 2 * k + 1] = np.float32(0.0)
+    store(at + count * _FLOAT, zero())
+    return count
+
+
+@kernel
+def window_bounds(position_in_kept, half_width, left, right):
+    """The contexts of a centre: kept[low:high] without the centre itself, inside its sentence [left, right)."""
+    return max(left, position_in_kept - half_width), min(right, position_in_kept + half_width + 1)
+
+
+@kernel
+def address_of(array):
+    """The address of an array's first byte."""
+    return array.ctypes.data
+
+
+@kernel
+def skipgram_chunk(
+    ids, begin, end, window, shrink, per_pair, keep_threshold, subsample_key, draw_key,
+    input_vectors, output_vectors, tables, capacity, learning_rate, report,
+):  # fmt: skip
+    """Train skip-gram on ids[begin:end]; add to report (float64): [loss in nats, pairs, kept words, words].
+
+    ids (N,) int32; input_vectors, output_vectors: padded float32 rows; tables: see ``targets_cpu``; capacity: most
+    targets of a word. The context word's row is the input and the centre the predicted word, as in word2vec.c.
+    Negatives are shared by a window's contexts unless per_pair.
+    """
+    row_bytes = input_vectors.shape[1] * _FLOAT
+    x_base, o_base = address_of(input_vectors), address_of(output_vectors)
+    kept = np.empty(end - begin + 2 * window + 2, np.int32)
+    positions = np.empty(kept.size, np.int64)
+    first, last, count, words = compact_chunk(
+        ids, begin, end, window, keep_threshold, subsample_key, kept, positions
+    )
+
+    most_inputs = 2 * window + 4
+    most_outputs = capacity + 4
+    inputs = np.empty(most_inputs, np.int64)
+    outputs = np.empty(most_outputs, np.int64)
+    rows = np.empty(most_outputs, np.int32)
+    next_rows = np.empty(most_outputs, np.int32)
+    target_signs = np.zeros(most_outputs + LANES, np.float32)
+    next_signs = np.zeros(most_outputs + LANES, np.float32)
+    z_array = np.zeros(most_inputs * most_outputs + 2 * LANES, np.float32)
+    signs_array = np.zeros(most_inputs * most_outputs + 2 * LANES, np.float32)
+    scratch = np.empty((most_inputs + most_outputs) * LANES, np.float32)
+    d_row = np.empty(input_vectors.shape[1], np.float32)
+    z, signs, d_row_at = address_of(z_array), address_of(signs_array), address_of(d_row)
+    d_inputs = address_of(scratch)
+    d_outputs = d_inputs + most_inputs * VECTOR_BYTES
+
+    loss = 0.0
+    pairs = 0
+    kept_words = 0
+    left = 0
+    right = -1  # the end of the current sentence within kept; −1: not looked up
+    n_next = 0
+    for centre in range(first, last):
+        word = kept[centre]
+        if word == SENTENCE_END:
+            left = centre + 1
+            right = -1
+            n_next = 0
+            continue
+        if right < 0:
+            right = centre + 1
+            while right < count and kept[right] != SENTENCE_END:
+                right += 1
+        kept_words += 1
+        key = window_key(draw_key, positions[centre])
+        half_width = 1 + below(draw(key, 0), window) if shrink else window
+        low, high = window_bounds(centre, half_width, left, right)
+        n_inputs = high - low - 1
+
+        if per_pair:
+            c = 0
+            for context in range(low, high):
+                if context == centre:
+                    continue
+                x = x_base + np.int64(kept[context]) * row_bytes
+                n_outputs = list_targets(tables, word, key, 1 + c * capacity, rows, target_signs)
+                for k in range(n_outputs):
+                    outputs[k] = o_base + np.int64(rows[k]) * row_bytes
+                for k in range(n_outputs, n_outputs + 3):
+                    outputs[k] = outputs[0]
+                target_signs[n_outputs : n_outputs + LANES] = 0.0
+                logits_of_one(x, outputs, n_outputs, row_bytes, z)
+                loss += binary_logistic(z, address_of(target_signs), n_outputs, learning_rate)
+                update_of_one(x, outputs, n_outputs, z, row_bytes, d_row_at)
+                add_row(x, d_row_at, row_bytes)
+                c += 1
+            pairs += n_inputs
+            continue
+
+        # This window's targets were listed, and their rows asked for, while the one before was computed.
+        if n_next > 0:
+            n_outputs = n_next
+            rows, next_rows = next_rows, rows
+            target_signs, next_signs = next_signs, target_signs
+        else:
+            n_outputs = list_targets(tables, word, key, 1, rows, target_signs)
+        n_next = 0
+        if centre + 1 < last and kept[centre + 1] != SENTENCE_END:
+            next_key = window_key(draw_key, positions[centre + 1])
+            n_next = list_targets(tables, kept[centre + 1], next_key, 1, next_rows, next_signs)
+            for k in range(n_next):
+                prefetch_row(o_base + np.int64(next_rows[k]) * row_bytes, row_bytes)
+            ahead = centre + 1 + window
+            if ahead < right:
+                prefetch_row(x_base + np.int64(kept[ahead]) * row_bytes, row_bytes)
+        if n_inputs == 0:
+            continue
+
+        c = 0
+        for context in range(low, high):
+            if context != centre:
+                inputs[c] = x_base + np.int64(kept[context]) * row_bytes
+                c += 1
+        inputs[n_inputs] = inputs[0]
+        for k in range(n_outputs):
+            outputs[k] = o_base + np.int64(rows[k]) * row_bytes
+        if n_outputs & 1:
+            outputs[n_outputs] = outputs[0]
+            target_signs[n_outputs] = 0.0
+            n_outputs += 1
+        filled = spread_signs(target_signs, n_outputs, n_inputs, signs_array)
+        logits(inputs, (n_inputs + 1) & ~1, outputs, n_outputs, row_bytes, z)
+        loss += binary_logistic(z, signs, filled, learning_rate)
+        update(inputs, n_inputs, outputs, n_outputs, z, row_bytes, d_inputs, d_outputs)
+        pairs += n_inputs
+    report[0] += loss
+    report[1] += pairs
+    report[2] += kept_words
+    report[3] += words
+
+
+@kernel
+def cbow_chunk(
+    ids, begin, end, window, shrink, use_sum, keep_threshold, subsample_key, draw_key,
+    input_vectors, output_vectors, tables, capacity, learning_rate, report,
+):  # fmt: skip
+    """Train CBOW on ids[begin:end]; add to report as ``skipgram_chunk`` does (a pair is a window here).
+
+    The input is the mean of the context rows (their sum with use_sum); as in word2vec.c the whole gradient of the
+    input goes to every context row, undivided.
+    """
+    row_bytes = input_vectors.shape[1] * _FLOAT
+    x_base, o_base = address_of(input_vectors), address_of(output_vectors)
+    kept = np.empty(end - begin + 2 * window + 2, np.int32)
+    positions = np.empty(kept.size, np.int64)
+    first, last, count, words = compact_chunk(
+        ids, begin, end, window, keep_threshold, subsample_key, kept, positions
+    )
+
+    most_outputs = capacity + 4
+    outputs = np.empty(most_outputs, np.int64)
+    rows = np.empty(most_outputs, np.int32)
+    next_rows = np.empty(most_outputs, np.int32)
+    target_signs = np.zeros(most_outputs + LANES, np.float32)
+    next_signs = np.zeros(most_outputs + LANES, np.float32)
+    z_array = np.zeros(most_outputs + LANES, np.float32)
+    mean = np.empty(input_vectors.shape[1], np.float32)
+    d_mean = np.empty(input_vectors.shape[1], np.float32)
+    z, mean_at, d_mean_at = address_of(z_array), address_of(mean), address_of(d_mean)
+
+    loss = 0.0
+    pairs = 0
+    kept_words = 0
+    left = 0
+    right = -1
+    n_next = 0
+    for centre in range(first, last):
+        word = kept[centre]
+        if word == SENTENCE_END:
+            left = centre + 1
+            right = -1
+            n_next = 0
+            continue
+        if right < 0:
+            right = centre + 1
+            while right < count and kept[right] != SENTENCE_END:
+                right += 1
+        kept_words += 1
+        key = window_key(draw_key, positions[centre])
+        half_width = 1 + below(draw(key, 0), window) if shrink else window
+        low, high = window_bounds(centre, half_width, left, right)
+        n_inputs = high - low - 1
+
+        if n_next > 0:
+            n_outputs = n_next
+            rows, next_rows = next_rows, rows
+            target_signs, next_signs = next_signs, target_signs
+        else:
+            n_outputs = list_targets(tables, word, key, 1, rows, target_signs)
+        n_next = 0
+        if centre + 1 < last and kept[centre + 1] != SENTENCE_END:
+            next_key = window_key(draw_key, positions[centre + 1])
+            n_next = list_targets(tables, kept[centre + 1], next_key, 1, next_rows, next_signs)
+            for k in range(n_next):
+                prefetch_row(o_base + np.int64(next_rows[k]) * row_bytes, row_bytes)
+            ahead = centre + 1 + window
+            if ahead < right:
+                prefetch_row(x_base + np.int64(kept[ahead]) * row_bytes, row_bytes)
+        if n_inputs == 0:
+            continue
+
+        scale = splat(np.float32(1.0 if use_sum else 1.0 / n_inputs))
+        for offset in range(0, row_bytes, VECTOR_BYTES):
+            h = zero()
+            for context in range(low, high):
+                if context != centre:
+                    h = add(h, load(x_base + np.int64(kept[context]) * row_bytes + offset))
+            store(mean_at + offset, mul(h, scale))
+        for k in range(n_outputs):
+            outputs[k] = o_base + np.int64(rows[k]) * row_bytes
+        for k in range(n_outputs, n_outputs + 3):
+            outputs[k] = outputs[0]
+        target_signs[n_outputs : n_outputs + LANES] = 0.0
+        logits_of_one(mean_at, outputs, n_outputs, row_bytes, z)
+        loss += binary_logistic(z, address_of(target_signs), n_outputs, learning_rate)
+        update_of_one(mean_at, outputs, n_outputs, z, row_bytes, d_mean_at)
+        for context in range(low, high):
+            if context != centre:
+                add_row(x_base + np.int64(kept[context]) * row_bytes, d_mean_at, row_bytes)
+        pairs += 1
+    report[0] += loss
+    report[1] += pairs
+    report[2] += kept_words
+    report[3] += words
