@@ -81,16 +81,21 @@ create_environment() {
 
 # install_project FOLDER EXTRA: quiet unless it fails.
 install_project() {
-    local log="$1/install.log" pip
-    if "$1/bin/python" -m pip --version >/dev/null 2>&1; then
-        pip() { "$environment/bin/python" -m pip "$@"; }
-    else
-        pip() { "$PYTHON" -m pip --python "$environment/bin/python" "$@"; }
-    fi
-    local environment=$1
-    if ! (cd "$ROOT" && pip install --editable ".${2:+[$2]}") >"$log" 2>&1; then
+    local log="$1/install.log"
+    if ! (cd "$ROOT" && environment_pip "$1" install --editable ".${2:+[$2]}") >"$log" 2>&1; then
         grep -E '^ *(ERROR|error)' "$log" | head -n 5 >&2 || true
-        die "pip could not install the project (is the network there?): see $log"
+        die "pip could not install the project (is there a network?): see $log"
+    fi
+}
+
+# environment_pip FOLDER ARGUMENT...: the environment's own pip, or else that of $PYTHON working on it.
+environment_pip() {
+    local python="$1/bin/python"
+    shift
+    if "$python" -m pip --version >/dev/null 2>&1; then
+        "$python" -m pip "$@"
+    else
+        "$PYTHON" -m pip --python "$python" "$@"
     fi
 }
 
