@@ -5,7 +5,7 @@ picks the reader or writer of a format: ``folder`` (model folders), ``word2vec_t
 ``safetensors_file``.
 """
 
-from w2v.vectors.files import load_vectors
+from w2v.vectors.files import load_vectors, save_vectors
 from w2v.vectors.keyed_vectors import KeyedVectors
 
-__all__ = ["KeyedVectors", "load_vectors"]
+__all__ = ["KeyedVectors", "load_vectors", "save_vectors"]

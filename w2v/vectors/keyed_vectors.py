@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import Literal
 
+import numpy as np
+
 from w2v.vectors.queries import SimilarityQueries
 
 
@@ -38,3 +40,47 @@ class KeyedVectors(SimilarityQueries):
         if mmap == "r":
             loaded.vectors.setflags(write=False)
         return loaded
+
+    @classmethod
+    def load_word2vec_format(
+        cls,
+        fname: str | os.PathLike,
+        fvocab: str | os.PathLike | None = None,
+        binary: bool = False,
+        encoding: str = "utf8",
+        unicode_errors: str = "strict",
+        limit: int | None = None,
+        datatype: np.dtype | type = np.float32,
+        no_header: bool = False,
+    ) -> KeyedVectors:
+        """Read word2vec's text or ``binary`` format, compressed or not; see ``w2v.vectors.word2vec_text``.
+
+        ``fvocab``: a file of words and counts (word2vec's ``-save-vocab``); without it the ranks stand in for
+        the counts. ``limit`` reads the first rows only. ``no_header`` reads GloVe's text format (found
+        without asking unless the first line looks like a header). Raises FormatError naming the line or byte.
+        """
+        from w2v.vectors import word2vec_format
+
+        return word2vec_format.load(cls, fname, fvocab, binary, encoding, unicode_errors, limit, datatype, no_header)
+
+    def save_word2vec_format(
+        self,
+        fname: str | os.PathLike,
+        fvocab: str | os.PathLike | None = None,
+        binary: bool = False,
+        total_vec: int | None = None,
+        write_header: bool = True,
+        prefix: str = "",
+        append: bool = False,
+        sort_attr: str = "count",
+    ) -> None:
+        """Write word2vec's text or ``binary`` format, by falling ``sort_attr`` where it is known.
+
+        ``fvocab`` also gets the words and their ``sort_attr``. ``total_vec`` is written in the header in
+        place of the number of rows; ``prefix`` goes before each word. ``append`` writes at the end of
+        ``fname``; otherwise an existing file is replaced only by the finished one. White space in words
+        becomes U+2581, with a warning. Raises OutputError.
+        """
+        from w2v.vectors import word2vec_format
+
+        word2vec_format.save(self, fname, fvocab, binary, total_vec, write_header, prefix, append, sort_attr)

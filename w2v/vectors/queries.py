@@ -46,9 +46,7 @@ class SimilarityQueries(VectorStore):
         if restrict_vocab:
             clip_start, clip_end = 0, restrict_vocab
         clip_end = clip_end or len(self.vectors)
-        mean = self.get_mean_vector(
-            keys, weights, pre_normalize=True, post_normalize=True, ignore_missing=False
-        )
+        mean = self.get_mean_vector(keys, weights, pre_normalize=True, post_normalize=True, ignore_missing=False)
         asked = {self.get_index(key) for key in keys if not isinstance(key, np.ndarray)}
         if indexer is not None and isinstance(topn, Integral):
             return indexer.most_similar(mean, topn)
@@ -113,15 +111,11 @@ class SimilarityQueries(VectorStore):
                 answers.append(self._named(scores, topn, asked, 0))
         return answers
 
-    def similar_by_key(
-        self, key: Key, topn: int | None = 10, restrict_vocab: int | None = None
-    ) -> Neighbours:
+    def similar_by_key(self, key: Key, topn: int | None = 10, restrict_vocab: int | None = None) -> Neighbours:
         """The ``topn`` words nearest to ``key``."""
         return self.most_similar(positive=[key], topn=topn, restrict_vocab=restrict_vocab)
 
-    def similar_by_word(
-        self, word: Key, topn: int | None = 10, restrict_vocab: int | None = None
-    ) -> Neighbours:
+    def similar_by_word(self, word: Key, topn: int | None = 10, restrict_vocab: int | None = None) -> Neighbours:
         """The ``topn`` words nearest to ``word``."""
         return self.similar_by_key(word, topn, restrict_vocab)
 

@@ -35,9 +35,7 @@ class VectorStore:
         self._next_index = 0
 
     @classmethod
-    def from_arrays(
-        cls, words: Sequence[str], vectors: np.ndarray, counts: np.ndarray | None = None
-    ) -> VectorStore:
+    def from_arrays(cls, words: Sequence[str], vectors: np.ndarray, counts: np.ndarray | None = None) -> VectorStore:
         """Wrap V distinct ``words``, ``vectors`` (V, D; not copied) and int ``counts`` (V,).
 
         Raises FormatError where the sizes do not match or a word occurs twice.

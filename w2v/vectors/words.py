@@ -17,9 +17,7 @@ def warn(message: str) -> None:
     warnings.warn(message, UserWarning, stacklevel=3)
 
 
-def writable_words(
-    words: Sequence[str], forbidden: re.Pattern = ASCII_SPACE, empty: bool = False
-) -> list[str]:
+def writable_words(words: Sequence[str], forbidden: re.Pattern = ASCII_SPACE, empty: bool = False) -> list[str]:
     """``words`` as a format without quoting can hold them, still distinct.
 
     Characters that match ``forbidden`` become U+2581 (▁), and so does an empty word unless ``empty`` words

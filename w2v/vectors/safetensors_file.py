@@ -1,0 +1,77 @@
+"""Vectors as a ``.safetensors`` file (package ``safetensors``, extra ``hub``).
+
+Tensors: ``input_vectors`` float32 (V, D); ``words`` uint8, the UTF-8 bytes of all words one after the other;
+``word_ends`` int64 (V,), where each word ends in them; ``counts`` int64 (V,), absent where counts are not
+known. Metadata: ``format`` = ``w2v-vectors``, ``format_version`` = ``1``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from w2v.errors import FormatError, require
+from w2v.vectors.words import encode_words
+
+_METADATA = {"format": "w2v-vectors", "format_version": "1"}
+
+
+def read_safetensors(path: Path, limit: int | None) -> tuple[list[str], np.ndarray, np.ndarray | None]:
+    """Words, vectors float32 (V, D) and counts; FormatError where a tensor is missing or does not fit."""
+    safetensors = require("safetensors", "hub", f"reading {path}")
+    try:
+        with safetensors.safe_open(path, framework="numpy") as opened:
+            names = set(opened.keys())
+            missing = {"input_vectors", "words", "word_ends"} - names
+            if missing:
+                raise FormatError(f"{path}: no tensor {sorted(missing)[0]!r}: not a file that w2v wrote")
+            vectors = opened.get_slice("input_vectors")[:limit]
+            text = opened.get_tensor("words")
+            ends = opened.get_tensor("word_ends")
+            counts = opened.get_tensor("counts") if "counts" in names else None
+    except (safetensors.SafetensorError, OSError, TypeError, ValueError) as error:
+        if isinstance(error, FormatError):
+            raise
+        raise FormatError(f"{path}: not a readable safetensors file: {str(error).splitlines()[0]}") from error
+    return _checked(path, vectors, text, ends, counts, limit)
+
+
+def _checked(
+    path: Path,
+    vectors: np.ndarray,
+    text: np.ndarray,
+    ends: np.ndarray,
+    counts: np.ndarray | None,
+    limit: int | None,
+) -> tuple[list[str], np.ndarray, np.ndarray | None]:
+    bounds = np.concatenate(([0], ends[:limit].ravel()))
+    fits = (
+        vectors.ndim == 2 and vectors.dtype == np.float32 and text.dtype == np.uint8 and text.ndim == 1
+        and ends.dtype == np.int64 and ends.ndim == 1 and len(bounds) == len(vectors) + 1
+        and bool(np.all(np.diff(bounds) >= 0)) and bounds[-1] <= len(text)
+    )  # fmt: skip
+    if not fits or (counts is not None and (counts.dtype != np.int64 or counts.shape != ends.shape)):
+        raise FormatError(f"{path}: the tensors do not fit each other: the file is damaged")
+    if not np.isfinite(vectors).all():
+        raise FormatError(f"{path}: a vector holds a value that is no finite number")
+    data = text.tobytes()
+    pairs = zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True)
+    words = [data[start:end].decode("utf-8", "replace") for start, end in pairs]
+    return words, vectors, None if counts is None else counts[:limit]
+
+
+def write_safetensors(path: Path, words: list[str], vectors: np.ndarray, counts: np.ndarray | None) -> None:
+    """Write V ``words``, ``vectors`` (V, D) and ``counts`` (V,) or None to ``path`` itself."""
+    require("safetensors", "hub", f"writing {path}")
+    from safetensors.numpy import save_file
+
+    encoded = encode_words(words)
+    tensors = {
+        "input_vectors": np.ascontiguousarray(vectors, np.float32),
+        "words": np.frombuffer(b"".join(encoded), np.uint8),
+        "word_ends": np.cumsum([len(word) for word in encoded], dtype=np.int64),
+    }
+    if counts is not None:
+        tensors["counts"] = np.asarray(counts).astype(np.int64)
+    save_file(tensors, path, metadata=_METADATA)
