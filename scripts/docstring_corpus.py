@@ -51,37 +51,53 @@ def main() -> None:
     """Command line: ``docstring_corpus.py OUT``."""
     parser = ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path, help="the text file to write")
+    parser.add_argument("--most-words", type=int, default=1_000_000, help="stop there (default: %(default)s)")
     arguments = parser.parse_args()
-    standard_library = Path(sysconfig.get_path("stdlib"))
-    packages = Path(sysconfig.get_path("purelib"))
-    documents = (*file_texts(standard_library), *file_texts(packages), *compiled_texts(COMPILED_MODULES))
-    lines = corpus_lines(documents)
+    lines = corpus_lines(installed_texts(), arguments.most_words)
     temporary = arguments.out.with_name(arguments.out.name + ".part")
     temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
     temporary.replace(arguments.out)
-    words = sum(line.count(" ") + 1 for line in lines)
-    print(f"{words:,} words in {len(lines):,} sentences, out of {len(documents):,} docstrings")
+    print(f"{sum(map(word_count, lines)):,} words in {len(lines):,} sentences")
 
 
-def corpus_lines(texts: Iterable[str]) -> list[str]:
+def corpus_lines(texts: Iterable[str], most_words: int) -> list[str]:
     """The English sentences of the texts, as lower-case words joined by spaces, in order of appearance.
 
-    A text that comes again is dropped, and so is a sentence after MOST_REPEATS.
+    A text that comes again is dropped, and so is a sentence after MOST_REPEATS. Reads no further once there are
+    ``most_words``: an environment with hundreds of packages gives no larger corpus than a fresh one.
     """
     lines: list[str] = []
+    seen: set[str] = set()
     repeats: Counter[str] = Counter()
-    for text in dict.fromkeys(inspect.cleandoc(text) for text in texts):
-        for paragraph in paragraphs(text):
-            for sentence in sentences(paragraph):
-                words = sentence_words(sentence)
-                line = " ".join(words)
-                if is_english(words) and repeats[line] < MOST_REPEATS:
-                    repeats[line] += 1
-                    lines.append(line)
+    words_left = most_words
+    for text in texts:
+        clean = inspect.cleandoc(text)
+        if clean in seen:
+            continue
+        seen.add(clean)
+        for line in map(" ".join, english_sentences(clean)):
+            repeats[line] += 1
+            if repeats[line] <= MOST_REPEATS:
+                lines.append(line)
+                words_left -= word_count(line)
+        if words_left <= 0:
+            break
     return lines
 
 
+def word_count(line: str) -> int:
+    """The number of words in a line of the corpus."""
+    return line.count(" ") + 1
+
+
 # --- where the texts come from ---
+
+
+def installed_texts() -> Iterator[str]:
+    """The documentation strings of this interpreter's standard library, then of the packages beside it."""
+    yield from file_texts(Path(sysconfig.get_path("stdlib")))
+    yield from compiled_texts(COMPILED_MODULES)
+    yield from file_texts(Path(sysconfig.get_path("purelib")))
 
 
 def file_texts(root: Path) -> Iterator[str]:
@@ -160,6 +176,15 @@ SENTENCE_END = re.compile(r"(?<=[.!?;])[)\]'’”]*\s+(?=[\W_]*[A-Z0-9_])|:\s+(
 WORD = re.compile(r"\w+(?:'[a-z]+)?")
 
 
+def english_sentences(text: str) -> Iterator[list[str]]:
+    """The sentences of a dedented docstring that read as English, each as its words."""
+    for paragraph in paragraphs(text):
+        for sentence in sentences(paragraph):
+            words = sentence_words(sentence)
+            if is_english(words):
+                yield words
+
+
 def paragraphs(text: str) -> Iterator[str]:
     """The paragraphs of a dedented docstring, one line each, without doctests, code and headings."""
     held: list[str] = []
@@ -200,17 +225,13 @@ def indentation(line: str) -> int:
 
 def sentences(paragraph: str) -> list[str]:
     """The sentences of one paragraph, with inline markup removed."""
-    plain = ABBREVIATION.sub(
-        lambda found: found[1].replace(".", ""), MARKUP.sub("", paragraph).replace("’", "'")
-    )
+    plain = ABBREVIATION.sub(lambda found: found[1].replace(".", ""), MARKUP.sub("", paragraph).replace("’", "'"))
     return SENTENCE_END.split(plain)
 
 
 def sentence_words(sentence: str) -> list[str]:
     """The lower-case words of a sentence: letters, digits and underscores; numbers are left out."""
-    return [
-        word for word in WORD.findall(sentence.lower()) if not word.strip("_").isdigit() and word.strip("_")
-    ]
+    return [word for word in WORD.findall(sentence.lower()) if not word.strip("_").isdigit() and word.strip("_")]
 
 
 def is_english(words: list[str]) -> bool:
