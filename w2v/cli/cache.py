@@ -1,0 +1,53 @@
+"""``w2v cache``: the encoded corpora that are kept for the next run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from w2v.cli.options import json_option, print_table
+
+
+@click.command()
+@click.option("--clear", is_flag=True, help="Remove every entry.")
+@click.option(
+    "--cache",
+    "cache_dir",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="The cache folder.  [default: $W2V_CACHE or the user's cache folder]",
+)
+@json_option
+def cache(clear: bool, cache_dir: Path | None, as_json: bool) -> None:
+    """List the encoded corpora in the cache folder, or remove them.
+
+    Only folders that w2v made are listed and removed; anything else in there stays.
+    """
+    from w2v.corpus.cache import CorpusCache, describe_size
+
+    store = CorpusCache(cache_dir)
+    if clear:
+        removed, freed, kept = store.clear()
+        click.echo(f"w2v: {removed} entries removed from {store.root}, {describe_size(freed)} freed", err=True)
+        for path in kept:
+            click.echo(f"w2v: {path} is in use and stays", err=True)
+        return
+    entries = store.entries()
+    print_table(
+        ("path", "bytes", "tokens", "words", "created", "inputs"),
+        [
+            (
+                str(entry.path),
+                entry.size,
+                entry.tokens,
+                entry.words,
+                entry.created,
+                entry.inputs if as_json else ", ".join(entry.inputs) or "unfinished",
+            )
+            for entry in entries
+        ],
+        as_json,
+    )
+    total = describe_size(sum(entry.size for entry in entries))
+    click.echo(f"w2v: {len(entries)} entries in {store.root}, {total}", err=True)

@@ -1,0 +1,41 @@
+"""``w2v vocab``: the words of a text and their counts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from w2v.cli.options import corpus_argument, threads_option, vocabulary_options
+
+
+@click.command()
+@corpus_argument
+@click.option(
+    "-o", "--output", required=True, type=click.Path(path_type=Path), metavar="VOCAB.tsv", help="File to write."
+)
+@vocabulary_options
+@threads_option
+def vocab(
+    corpus: tuple[str, ...],
+    output: Path,
+    min_count: int,
+    max_vocab_size: int | None,
+    max_final_vocab: int | None,
+    lowercase: bool,
+    threads: int | None,
+) -> None:
+    """Count the words of CORPUS and write those that are kept.
+
+    CORPUS: text files, folders, or - for standard input; .gz .bz2 .xz .zst are decompressed. VOCAB.tsv gets one
+    line per word, word<TAB>count, the most frequent first; `w2v train --vocab` takes it.
+    """
+    from w2v.corpus import CorpusOptions, count_words
+
+    options = CorpusOptions(min_count, max_vocab_size, max_final_vocab, lowercase)
+    vocabulary, totals = count_words(
+        corpus, options, threads=threads, report=lambda message: click.echo(f"w2v: {message}", err=True)
+    )
+    vocabulary.save(output)
+    seconds = sum(totals.seconds.values())
+    click.echo(f"w2v: {len(vocabulary)} words written to {output} ({seconds:.1f} s)", err=True)

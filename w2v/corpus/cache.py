@@ -1,0 +1,187 @@
+"""Encoded corpora that earlier runs left behind, one folder each."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import sys
+import time
+import unicodedata
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from w2v.corpus.encoded import FILES, LAYOUT, META, EncodedCorpus
+from w2v.corpus.options import CorpusOptions
+from w2v.errors import CorpusError, OutputError
+
+_ENTRY = re.compile(r"corpus-[0-9a-f]{32}")
+_BUILDING = re.compile(r"building-[0-9a-f]{32}")
+# A folder that is still being filled changes more often than this (seconds).
+_ABANDONED = 600
+
+
+def default_cache_dir() -> Path:
+    """``$W2V_CACHE``, else ``w2v`` in the user's cache folder of the platform."""
+    chosen = os.environ.get("W2V_CACHE")
+    if chosen:
+        return Path(chosen)
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "w2v"
+    if os.name == "nt":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "w2v"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "w2v"
+
+
+def corpus_key(identity: list, options: CorpusOptions) -> str:
+    """Hash of everything that decides an encoded corpus: inputs, options, the vocabulary file, and the layout."""
+    chosen = asdict(options)
+    if options.vocab_file is not None:
+        try:
+            chosen["vocab_file"] = hashlib.blake2b(Path(options.vocab_file).read_bytes()).hexdigest()
+        except OSError as error:
+            raise CorpusError(f"cannot read the vocabulary {options.vocab_file}: {error.strerror}") from None
+    if options.lowercase:
+        chosen["unicode"] = unicodedata.unidata_version
+    text = json.dumps([LAYOUT, identity, chosen])
+    return hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
+
+
+def describe_size(size: int) -> str:
+    """Bytes for people: ``68.0 MB``."""
+    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size >= factor:
+            return f"{size / factor:.1f} {unit}"
+    return f"{size} bytes"
+
+
+@dataclass(frozen=True)
+class CacheEntry:
+    """A folder of the cache: its size in bytes, and what its description says (None where it has none)."""
+
+    path: Path
+    size: int
+    tokens: int | None
+    words: int | None
+    inputs: list[str]
+    created: str | None
+
+
+class CorpusCache:
+    """The folder of encoded corpora. Entries appear by renaming, so that a reader never meets half of one."""
+
+    def __init__(self, root: str | Path | None = None) -> None:
+        """Use ``root``, by default ``default_cache_dir()``; it is made when the first entry is."""
+        self.root = Path(root) if root is not None else default_cache_dir()
+
+    def find(self, key: str, report: Callable[[str], None]) -> EncodedCorpus | None:
+        """The entry of ``key``; None where there is none. A damaged one is removed, and reported."""
+        path = self.root / f"corpus-{key}"
+        if not path.is_dir():
+            return None
+        try:
+            return EncodedCorpus.open(path)
+        except CorpusError as error:
+            report(f"the cached corpus is made anew: {error}")
+            _remove(path)
+            return None
+
+    @contextmanager
+    def building(self) -> Iterator[Path]:
+        """A new folder to fill; removed at the end unless it was published. Raises OutputError."""
+        folder = self.root / f"building-{uuid.uuid4().hex}"
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            folder.mkdir()
+        except OSError as error:
+            raise OutputError(
+                f"cannot write to the cache folder {self.root}: {error.strerror or error}: "
+                "choose another with --cache DIR, or use --no-cache"
+            ) from None
+        try:
+            yield folder
+        finally:
+            _remove(folder)
+
+    def publish(self, folder: Path, key: str) -> EncodedCorpus:
+        """Give a finished folder its name; where another run was first, its work is used."""
+        path = self.root / f"corpus-{key}"
+        for _ in range(3):
+            with suppress(OSError):
+                os.rename(folder, path)
+            try:
+                return EncodedCorpus.open(path)
+            except CorpusError:
+                _remove(path)
+        raise OutputError(f"cannot write {path}: check the folder's rights, or use --cache DIR or --no-cache")
+
+    def entries(self) -> list[CacheEntry]:
+        """What the cache holds, oldest first, unfinished folders included."""
+        found = [_describe(path) for path in self._folders()]
+        return sorted(found, key=lambda entry: (entry.created or "", entry.path.name))
+
+    def clear(self) -> tuple[int, int, list[Path]]:
+        """Remove every entry; returns how many, their bytes, and the folders left because they are in use."""
+        removed = freed = 0
+        kept = []
+        for path in self._folders():
+            size = _size(path)
+            if (_BUILDING.fullmatch(path.name) and _age(path) < _ABANDONED) or not _remove(path):
+                kept.append(path)
+                continue
+            removed, freed = removed + 1, freed + size
+        return removed, freed, kept
+
+    def _folders(self) -> list[Path]:
+        """The folders that are recognisably ours: by their names, and by the names of all they hold."""
+        if not self.root.is_dir():
+            return []
+        named = (
+            path
+            for path in sorted(self.root.iterdir())
+            if _ENTRY.fullmatch(path.name) or _BUILDING.fullmatch(path.name)
+        )
+        return [path for path in named if path.is_dir() and not path.is_symlink() and _ours(path)]
+
+
+def _ours(path: Path) -> bool:
+    return all(_our_file(item) for item in path.iterdir())
+
+
+def _our_file(path: Path) -> bool:
+    return path.is_file() and (path.name in FILES or path.name.startswith(("input.tmp", ".vocabulary.tsv.")))
+
+
+def _size(path: Path) -> int:
+    return sum(item.stat().st_size for item in path.iterdir())
+
+
+def _age(path: Path) -> float:
+    """Seconds since anything in the folder changed."""
+    return time.time() - max(item.stat().st_mtime for item in (path, *path.iterdir()))
+
+
+def _remove(path: Path) -> bool:
+    """Remove a folder of ours, file by file; nothing else is touched. Returns whether it is gone."""
+    if not path.exists():
+        return True
+    # The description goes first: what is left, should this stop half-way, is no entry any more.
+    with suppress(OSError):
+        for item in sorted(path.iterdir(), key=lambda item: item.name != META):
+            if _our_file(item):
+                item.unlink(missing_ok=True)
+        path.rmdir()
+    return not path.exists()
+
+
+def _describe(path: Path) -> CacheEntry:
+    try:
+        meta = json.loads((path / META).read_text("utf-8"))
+        inputs = [item[0] for item in meta["inputs"]]
+        return CacheEntry(path, _size(path), meta["totals"]["tokens"], meta["words"], inputs, meta["created"])
+    except (OSError, ValueError, KeyError, TypeError, IndexError):
+        return CacheEntry(path, _size(path), None, None, [], None)

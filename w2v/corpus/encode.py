@@ -1,0 +1,302 @@
+"""Text to an encoded corpus: choose the passes, keep the result in the cache. Importing this imports no numba."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from w2v.corpus.cache import CorpusCache, corpus_key, describe_size
+from w2v.corpus.encoded import IDS, CorpusTotals, EncodedCorpus, content_fingerprint, write_meta
+from w2v.corpus.options import CorpusOptions
+from w2v.corpus.sources import Source, find_sources
+from w2v.corpus.vocabulary import Vocabulary
+from w2v.errors import CorpusError, OutputError, VocabularyError
+
+Report = Callable[[str], None]
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class TextTotals:
+    """What was met while reading: all tokens, bytes that are not UTF-8, and seconds by phase."""
+
+    raw_tokens: int
+    bad_bytes: int
+    seconds: dict[str, float]
+
+
+def encode_corpus(
+    inputs: Sequence[str | Path],
+    options: CorpusOptions | None = None,
+    *,
+    threads: int | None = None,
+    cache_dir: str | Path | None = None,
+    use_cache: bool = True,
+    report: Report | None = None,
+    progress: Progress | None = None,
+) -> EncodedCorpus:
+    """Encode the text of ``inputs`` (files, folders, "-"), or reuse what an earlier run made of the same.
+
+    The result is the same at any number of ``threads`` (default: all cores). cache_dir: where encoded corpora are
+    kept (default: ``default_cache_dir()``); without ``use_cache``, and for text that has no identity such as standard
+    input, the folder is temporary and goes with ``close``. report: called with one-line messages. progress:
+    called now and then with the bytes of (decompressed) text done so far, over all passes.
+
+    Raises CorpusError (input missing, unreadable, damaged, or with too few words), VocabularyError (vocab_file),
+    OutputError (folder not writable, disk full).
+    """
+    options = options or CorpusOptions()
+    report = report or (lambda message: None)
+    sources = find_sources(inputs)
+    cache = CorpusCache(cache_dir) if use_cache and all(source.regular for source in sources) else None
+    if cache is None:
+        return _encode_temporary(sources, options, threads, report, progress)
+    identity = [source.identity() for source in sources]
+    key = corpus_key(identity, options)
+    corpus = cache.find(key, report)
+    if corpus is not None:
+        report(f"encoded corpus reused from the cache: {corpus.path} ({describe_size(corpus.size)})")
+        return corpus
+    with cache.building() as folder:
+        seconds = _encode_into(folder, sources, options, threads, report, progress, identity)
+        if [source.identity() for source in sources] != identity:
+            raise CorpusError("the text changed while it was read: run again when it is complete")
+        corpus = cache.publish(folder, key)
+    corpus.from_cache = False
+    corpus.seconds = seconds
+    report(f"encoded corpus written to the cache: {corpus.path} ({describe_size(corpus.size)})")
+    return corpus
+
+
+def count_words(
+    inputs: Sequence[str | Path],
+    options: CorpusOptions | None = None,
+    *,
+    threads: int | None = None,
+    report: Report | None = None,
+    progress: Progress | None = None,
+) -> tuple[Vocabulary, TextTotals]:
+    """The vocabulary that ``encode_corpus`` would use, without writing ids; errors as there."""
+    work = _Encoding(None, find_sources(inputs), options or CorpusOptions(), threads, progress)
+    try:
+        vocabulary, _ = work.read()
+        return vocabulary, work.totals(vocabulary, report or (lambda message: None))
+    finally:
+        work.close()
+
+
+def _encode_temporary(
+    sources: list[Source], options: CorpusOptions, threads: int | None, report: Report, progress: Progress | None
+) -> EncodedCorpus:
+    """Encode into a temporary folder that goes with the corpus."""
+    folder = _temporary_folder()
+    try:
+        seconds = _encode_into(folder, sources, options, threads, report, progress, [])
+        corpus = EncodedCorpus.open(folder)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    corpus.remove_on_close()
+    corpus.from_cache = False
+    corpus.seconds = seconds
+    return corpus
+
+
+def _temporary_folder() -> Path:
+    try:
+        return Path(tempfile.mkdtemp(prefix="w2v-corpus-"))
+    except OSError as error:
+        raise OutputError(f"cannot make a temporary folder: {error.strerror or error}: set TMPDIR") from None
+
+
+def _encode_into(
+    folder: Path,
+    sources: list[Source],
+    options: CorpusOptions,
+    threads: int | None,
+    report: Report,
+    progress: Progress | None,
+    identity: list,
+) -> dict[str, float]:
+    """Write the encoded corpus to ``folder``; returns the seconds by phase."""
+    work = _Encoding(folder, sources, options, threads, progress)
+    try:
+        vocabulary, final = work.read()
+        totals = work.totals(vocabulary, report)
+        length, tokens, sentences, digest = work.renumber(final)
+    finally:
+        work.close()
+    if not tokens:
+        raise CorpusError(f"no word of {options.vocab_file} occurs in the text: use its own vocabulary file")
+    fingerprint = content_fingerprint(vocabulary.words, length, digest)
+    counted = CorpusTotals(length, tokens, sentences, totals.raw_tokens, totals.bad_bytes, fingerprint)
+    stored = {**asdict(options), "vocab_file": options.vocab_file and str(options.vocab_file)}
+    write_meta(folder, vocabulary, counted, identity, stored)
+    return work.seconds()
+
+
+class _Encoding:
+    """One run over a text: which passes are needed, and their files."""
+
+    def __init__(
+        self,
+        folder: Path | None,
+        sources: list[Source],
+        options: CorpusOptions,
+        threads: int | None,
+        progress: Progress | None,
+    ) -> None:
+        self._start = time.perf_counter()
+        self._given = Vocabulary.load(options.vocab_file) if options.vocab_file is not None else None
+        if self._given is not None:
+            _check_given(self._given, options)
+        compiling = time.perf_counter()
+        # Kernels are imported and compiled here, so that nothing is when a cached corpus is reused.
+        from w2v.corpus.passes import NumberFile
+        from w2v.corpus.words import compile_kernels
+
+        self._options = options
+        self._sources = sources
+        self._folder = folder
+        self._spool: Path | None = None
+        self._threads = threads or available_cores()
+        self._progress = progress
+        self._passes: list = []
+        self._notes = None if folder is None else NumberFile(folder / "blocks.tmp")
+        compile_kernels()
+        self._compiled = time.perf_counter() - compiling
+
+    def read(self) -> tuple[Vocabulary, np.ndarray]:
+        """Read the text once or twice; returns the vocabulary and the final id of each noted row."""
+        if self._given is not None:
+            return self._read_given()
+        from w2v.corpus.passes import CountPass
+        from w2v.corpus.selection import select_words
+
+        options = self._options
+        if options.max_vocab_size is not None:
+            self._make_rereadable()
+        counting = CountPass(self._sources, self._notes, options.max_vocab_size)
+        self._run(counting)
+        if not counting.raw_tokens:
+            names = ", ".join(source.name for source in self._sources[:3]) + ", …" * (len(self._sources) > 3)
+            raise CorpusError(f"{names}: no words: the text is empty or all white space")
+        if not counting.pruned:
+            return select_words(counting.table, options)
+        # What pruning left are the candidates; a second reading counts them exactly and notes their ids.
+        candidates = _all_words(counting.table, options)
+        return select_words(self._look_up(candidates).table, options)
+
+    def _look_up(self, words: list[str]):  # noqa: ANN202 (a LookUpPass, which must not be imported at the top)
+        from w2v.corpus.passes import LookUpPass
+
+        if self._notes is not None:
+            self._notes.length = 0
+        looking = LookUpPass(self._sources, words, self._options.lowercase, self._notes)
+        self._run(looking)
+        return looking
+
+    def _read_given(self) -> tuple[Vocabulary, np.ndarray]:
+        words = self._given.words
+        numbers = [
+            number
+            for number, word in enumerate(words)
+            if not (set(word) & set(" \t\n\r\x0b\x0c"))
+            and word
+            and (not self._options.lowercase or word == word.lower())
+        ]
+        looking = self._look_up([words[number] for number in numbers])
+        final = np.empty(len(numbers), np.int32)
+        final[looking.rows] = numbers
+        return self._given, final
+
+    def _run(self, text_pass) -> None:  # noqa: ANN001 (a TextPass)
+        done = sum(earlier.done for earlier in self._passes)
+        progress = self._progress
+        self._passes.append(text_pass)
+        text_pass.run(self._threads, None if progress is None else lambda count: progress(done + count))
+
+    def _make_rereadable(self) -> None:
+        """Copy standard input to a file: a second pass may be needed."""
+        for number, source in enumerate(self._sources):
+            if source.regular:
+                continue
+            folder = self._folder
+            if folder is None:
+                folder = self._spool = _temporary_folder()
+            self._sources = [*self._sources]
+            self._sources[number] = source.spooled(folder)
+
+    def totals(self, vocabulary: Vocabulary, report: Report) -> TextTotals:
+        """Totals of the last reading; reports them."""
+        last = self._passes[-1]
+        bad_bytes = last.bad_bytes + last.table.bad_bytes()
+        if bad_bytes:
+            report(f"{bad_bytes} bytes are not UTF-8; each bad run is read as U+FFFD")
+        kept = int(vocabulary.counts.sum())
+        if self._given is None:
+            report(f"{len(vocabulary)} words kept, {kept} of {last.raw_tokens} tokens ({kept / last.raw_tokens:.1%})")
+        else:
+            report(f"{len(vocabulary)} words given, {last.raw_tokens} tokens read")
+        return TextTotals(last.raw_tokens, bad_bytes, self.seconds())
+
+    def renumber(self, final: np.ndarray) -> tuple[int, int, int, int]:
+        """Write the final ids; returns their length, tokens, sentences and content hash."""
+        from w2v.corpus.passes import NumberFile, RenumberPass
+
+        target = NumberFile(self._folder / IDS)
+        try:
+            renumbering = RenumberPass(self._notes, self._passes[-1].sizes, final, target)
+            renumbering.run(self._threads)
+        finally:
+            target.close()
+        return renumbering.length, renumbering.tokens, renumbering.sentences, renumbering.digest
+
+    def seconds(self) -> dict[str, float]:
+        """Wall-clock seconds so far: waiting for text, compiling, and the rest."""
+        total = time.perf_counter() - self._start
+        read = sum(text_pass.waited for text_pass in self._passes)
+        return {"read": read, "compile": self._compiled, "encode": total - read - self._compiled}
+
+    def close(self) -> None:
+        """Remove the temporary files."""
+        if self._notes is not None:
+            self._notes.close()
+            for path in (self._notes.path, *self._folder.glob("input.tmp*")):
+                path.unlink(missing_ok=True)
+        if self._spool is not None:
+            shutil.rmtree(self._spool, ignore_errors=True)
+
+
+def _all_words(table, options: CorpusOptions) -> list[str]:  # noqa: ANN001 (a WordTable)
+    """Every word of a table, decoded and lower-cased as the options ask."""
+    if options.lowercase or table.bad_bytes():
+        table, _ = table.normalised(options.lowercase)
+    return table.join(np.arange(len(table))).decode().split("\n")[:-1]
+
+
+def _check_given(vocabulary: Vocabulary, options: CorpusOptions) -> None:
+    """Raise VocabularyError where a saved vocabulary cannot be trained with."""
+    if len(vocabulary) < 2:
+        raise VocabularyError(f"{options.vocab_file} holds {len(vocabulary)} words: two are the least")
+    if vocabulary.counts[-1] < 1 or np.any(np.diff(vocabulary.counts) > 0):
+        raise VocabularyError(
+            f"{options.vocab_file} is not sorted by falling counts of 1 or more: write it with `w2v vocab`"
+        )
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    if sys.version_info >= (3, 13):
+        return os.process_cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,295 @@
+"""The passes over a text: count words and note their ids, look ids up, renumber. Importing this imports numba."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from w2v.corpus.pipeline import Pipeline
+from w2v.corpus.sources import BlockReader, Source
+from w2v.corpus.words import Block, WordTable, join_unknown, renumber, without_first_mark
+from w2v.errors import OutputError
+from w2v.kernels.tokenizer import DROPPED, END, HASH_MULTIPLIER, PADDING
+
+# Bytes of text per block: larger ones share more of the merging, smaller ones fit the cache; measured flat from
+# 2 to 8 MiB. What --max-vocab-size prunes depends on it, so a change is a change of results.
+BLOCK_SIZE = 1 << 22
+_WRAP = (1 << 64) - 1
+
+
+class NumberFile:
+    """A file of int32 numbers, written at given positions by several threads."""
+
+    def __init__(self, path: Path) -> None:
+        """Create ``path``; raises OutputError where that is not possible."""
+        self.path = path
+        self.length = 0
+        self._lock = threading.Lock()
+        try:
+            self._file: BinaryIO = open(path, "w+b", buffering=0)  # noqa: SIM115 (closed by close)
+        except OSError as error:
+            raise self._failure(error) from None
+
+    def write(self, position: int, numbers: np.ndarray) -> None:
+        """Write int32 ``numbers`` from the ``position``-th on; raises OutputError where the disk is full."""
+        data = memoryview(numbers).cast("B")
+        offset = 4 * position
+        try:
+            while data:
+                count = self._write_at(data, offset)
+                data, offset = data[count:], offset + count
+        except OSError as error:
+            raise self._failure(error) from None
+
+    def _write_at(self, data: memoryview, offset: int) -> int:
+        if hasattr(os, "pwrite"):
+            return os.pwrite(self._file.fileno(), data, offset)
+        with self._lock:
+            self._file.seek(offset)
+            return self._file.write(data)
+
+    def rewind(self) -> None:
+        """Go back to the start, for ``read``."""
+        self._file.seek(0)
+
+    def read(self, numbers: np.ndarray) -> None:
+        """Fill the int32 array ``numbers`` with what comes next."""
+        data = memoryview(numbers).cast("B")
+        while data:
+            count = self._file.readinto(data)
+            if not count:
+                raise OutputError(f"{self.path} was changed while it was in use: run again")
+            data = data[count:]
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _failure(self, error: OSError) -> OutputError:
+        return OutputError(
+            f"cannot write {self.path}: {error.strerror or error}: give a folder with room (--cache DIR, or TMPDIR "
+            "with --no-cache)"
+        )
+
+
+class TextPass:
+    """One pass over a text: blocks are tokenized by all threads and taken into ``table`` in their order.
+
+    table: WordTable. file: where the blocks' ids are noted, or None. Afterwards: raw_tokens, bad_bytes (of words
+    that are not in the table any more, or never were), done (bytes of text), waited (seconds).
+    """
+
+    def __init__(self, sources: Sequence[Source], table: WordTable, file: NumberFile | None, block_size: int) -> None:
+        """Nothing is read before ``run``."""
+        self.table = table
+        self.sizes: list[tuple[int, int]] = []
+        self.raw_tokens = 0
+        self.bad_bytes = 0
+        self.waited = 0.0
+        self._file = file
+        self._reader = BlockReader(sources, PADDING)
+        self._block_size = block_size
+        self.done = 0
+
+    def run(self, threads: int, progress: Callable[[int], None] | None = None) -> None:
+        """Read and tokenize everything; ``progress`` is called with the bytes of text done so far."""
+        blocks = [_PlacedBlock(self._block_size) for _ in range(threads + 2)]
+        pipeline = Pipeline(blocks, self._produce, self._work, self._commit, self._finish)
+        try:
+            pipeline.run(threads, None if progress is None else lambda: progress(self.done))
+        finally:
+            self._reader.close()
+        self.waited = pipeline.waited
+
+    def _produce(self, block: _PlacedBlock) -> bool:
+        block.buffer, block.length = self._reader.fill(block.buffer)
+        return block.length > 0
+
+    def _work(self, block: _PlacedBlock) -> None:
+        block.tokenize()
+
+    def _commit(self, block: _PlacedBlock) -> None:
+        raise NotImplementedError
+
+    def _place(self, block: _PlacedBlock) -> None:
+        """Give a block its place in the file."""
+        self.done += block.length
+        block.position = -1
+        if self._file is not None:
+            block.position = self._file.length
+            self._file.length += len(block.ids) + len(block.mapping)
+            self.sizes.append((len(block.ids), len(block.mapping)))
+
+    def _finish(self, block: _PlacedBlock) -> None:
+        if block.position >= 0:
+            self._file.write(block.position, block.ids)
+            self._file.write(block.position + len(block.ids), block.mapping)
+
+
+class _PlacedBlock(Block):
+    """A block and where its ids go, counted in numbers; -1 for nowhere."""
+
+    position = -1
+
+
+class CountPass(TextPass):
+    """Counts every word; prunes rare ones where ``max_words`` is exceeded, by a threshold that only rises."""
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        file: NumberFile | None,
+        max_words: int | None = None,
+        block_size: int = BLOCK_SIZE,
+    ) -> None:
+        """Start from an empty table."""
+        super().__init__(sources, WordTable(), file, block_size)
+        self.pruned = False
+        self._max_words = max_words
+        self._threshold = 0
+
+    def _commit(self, block: _PlacedBlock) -> None:
+        self.table.add(block)
+        self.raw_tokens += int(np.count_nonzero(block.ids >= 0))
+        if self._max_words is not None and len(self.table) > self._max_words:
+            self._prune()
+        self._place(block)
+
+    def _prune(self) -> None:
+        """Forget rare words; the ids noted so far lose their meaning, so no more are noted."""
+        self.pruned = True
+        self._file = None
+        # The most frequent word that has to go decides, and the threshold rises by one at least.
+        counts = self.table.counts
+        last = len(counts) - self._max_words - 1
+        self._threshold = max(self._threshold + 1, int(np.partition(counts, last)[last]))
+        before = self.table.bad_bytes()
+        self.table.prune(self._threshold)
+        self.bad_bytes += before - self.table.bad_bytes()
+
+
+class LookUpPass(TextPass):
+    """Counts and notes the words of a fixed list; all others are dropped."""
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        words: Sequence[str],
+        lowercase: bool,
+        file: NumberFile | None,
+        block_size: int = BLOCK_SIZE,
+    ) -> None:
+        """Look for ``words``: distinct, without white space, and lower-cased where ``lowercase``.
+
+        rows: int32, the row of each of ``words`` in ``table``, whose counts are those of this text.
+        """
+        table, self.rows = WordTable.of(list(words))
+        table.counts.fill(0)
+        super().__init__(sources, table, file, block_size)
+        self._row_of = dict(zip(words, self.rows.tolist(), strict=True))
+        self._lowercase = lowercase
+
+    def _work(self, block: _PlacedBlock) -> None:
+        block.tokenize()
+        unknown = self.table.look_up(block)
+        block.bad_bytes = 0
+        text = join_unknown(block, unknown)
+        try:
+            words = text.decode()
+            if not self._lowercase:
+                return
+        except UnicodeDecodeError:
+            words = text.decode("utf-8", "replace")
+            own = WordTable()
+            mapping = block.mapping
+            own.add(block)
+            block.mapping, block.bad_bytes = mapping, own.bad_bytes()
+        words = (words.lower() if self._lowercase else words).split("\n")[:-1]
+        block.mapping[unknown[:, 3].astype(np.intp)] = [self._row_of.get(word, DROPPED) for word in words]
+
+    def _commit(self, block: _PlacedBlock) -> None:
+        counts = block.counts()
+        known = block.mapping >= 0
+        np.add.at(self.table.counts, block.mapping[known], counts[known])
+        self.raw_tokens += int(counts.sum())
+        self.bad_bytes += block.bad_bytes
+        self._place(block)
+
+
+class _Piece:
+    """The ids of a block on their way from one file to the other."""
+
+    ids: np.ndarray
+    mapping: np.ndarray
+    length = 0
+    tokens = 0
+    marks = 0
+    digest = 0
+    position = 0
+
+
+class RenumberPass:
+    """Rewrites the noted ids of a text as final ids.
+
+    Afterwards: length of the ids, tokens, sentences, and the content hash of all (``kernels.tokenizer.renumber``).
+    """
+
+    def __init__(
+        self, source: NumberFile, sizes: Sequence[tuple[int, int]], final: np.ndarray, target: NumberFile
+    ) -> None:
+        """source, sizes: what a TextPass noted. final: int32, the id of each row of its table. target: written."""
+        self.tokens = 0
+        self.sentences = 0
+        self.digest = 0
+        self._source = source
+        self._sizes = iter(sizes)
+        # A dropped word's row is DROPPED = -2: the last but one.
+        self._final = np.append(final, np.full(2, DROPPED, np.int32))
+        self._target = target
+        self._closed = True
+
+    @property
+    def length(self) -> int:
+        """Numbers written."""
+        return self._target.length
+
+    def run(self, threads: int) -> None:
+        """Do it with ``threads`` threads."""
+        self._source.rewind()
+        pieces = [_Piece() for _ in range(threads + 2)]
+        Pipeline(pieces, self._produce, self._work, self._commit, self._finish).run(threads)
+
+    def _produce(self, piece: _Piece) -> bool:
+        size = next(self._sizes, None)
+        if size is None:
+            return False
+        numbers = np.empty(sum(size), np.int32)
+        self._source.read(numbers)
+        piece.ids, piece.mapping = numbers[: size[0]], numbers[size[0] :]
+        return True
+
+    def _work(self, piece: _Piece) -> None:
+        length, piece.tokens, piece.marks, piece.digest = renumber(piece.ids, self._final[piece.mapping])
+        piece.ids = piece.ids[:length]
+
+    def _commit(self, piece: _Piece) -> None:
+        if len(piece.ids) and piece.ids[0] == END and self._closed:
+            # No sentence is open that this mark could end.
+            piece.ids, piece.digest = without_first_mark(piece.ids, piece.digest)
+            piece.marks -= 1
+        if not len(piece.ids):
+            return
+        self._closed = piece.ids[-1] == END
+        self.digest = (self.digest * pow(HASH_MULTIPLIER, len(piece.ids), 1 << 64) + piece.digest) & _WRAP
+        self.tokens += piece.tokens
+        self.sentences += piece.marks
+        piece.position = self._target.length
+        self._target.length += len(piece.ids)
+
+    def _finish(self, piece: _Piece) -> None:
+        self._target.write(piece.position, piece.ids)

@@ -1,0 +1,285 @@
+"""Where text comes from: files, folders, standard input; plain or compressed; cut into blocks of whole tokens."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import os
+import shutil
+import sys
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from w2v.errors import CorpusError, W2VError, require
+
+BOM = b"\xef\xbb\xbf"
+# A single token beyond this is no text; it also keeps positions within a block below 2^32.
+LONGEST_TOKEN = 1 << 30
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Source:
+    """One input: a file, or standard input where ``path`` is None."""
+
+    path: Path | None
+    label: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return self.label or ("standard input" if self.path is None else str(self.path))
+
+    @property
+    def regular(self) -> bool:
+        """Whether it is a plain file: one that can be read twice, and that has an identity."""
+        return self.path is not None and self.path.is_file()
+
+    def spooled(self, folder: Path) -> Source:
+        """A copy in ``folder`` that can be read more than once, of a source that cannot; raises CorpusError."""
+        path = folder / f"input.tmp{'' if self.path is None else self.path.suffix}"
+        with (
+            _reported(self),
+            _open_stdin() if self.path is None else open(self.path, "rb") as stream,
+            open(path, "xb") as file,
+        ):
+            shutil.copyfileobj(stream, file, _CHUNK)
+        return Source(path, self.name)
+
+    def identity(self) -> list[str | int]:
+        """Path, size, and times of the last change of content (ns) and of the file's record (ns)."""
+        with _reported(self):
+            status = self.path.stat()
+            return [str(self.path.resolve()), status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+
+
+def find_sources(inputs: Sequence[str | Path]) -> list[Source]:
+    """The files of ``inputs`` in order; a folder gives its files, recursively, sorted, hidden ones left out.
+
+    Raises CorpusError where an input is missing or a folder holds no file.
+    """
+    sources = []
+    for item in inputs:
+        if str(item) == "-":
+            sources.append(Source(None))
+            continue
+        path = Path(item)
+        if path.is_dir():
+            sources.extend(_folder(path))
+        elif path.exists():
+            sources.append(Source(path))
+        else:
+            raise CorpusError(f"{path} does not exist: give a text file, a folder, or - for standard input")
+    if not sources:
+        raise CorpusError("no input: give a text file, a folder, or - for standard input")
+    if sum(source.path is None for source in sources) > 1:
+        raise CorpusError("standard input can be read only once: give - once")
+    return sources
+
+
+def _folder(folder: Path) -> list[Source]:
+    def refuse(error: OSError) -> None:
+        raise CorpusError(f"cannot read the folder {error.filename}: {error.strerror}: check its rights") from None
+
+    found = []
+    for root, folders, files in os.walk(folder, onerror=refuse):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found.extend(Path(root, name) for name in files if not name.startswith("."))
+    if not found:
+        raise CorpusError(f"the folder {folder} holds no file (hidden ones are left out): put text files into it")
+    return [Source(path) for path in sorted(found, key=lambda path: path.relative_to(folder).parts)]
+
+
+@contextmanager
+def _reported(source: Source) -> Iterator[None]:
+    """Turn what can go wrong while reading ``source`` into a CorpusError that names it."""
+    try:
+        yield
+    except W2VError:
+        raise
+    except FileNotFoundError:
+        raise CorpusError(f"{source.name} does not exist: check the path") from None
+    except PermissionError:
+        raise CorpusError(f"{source.name} may not be read: change its rights (chmod +r)") from None
+    except EOFError:
+        raise CorpusError(f"{source.name} is cut off in the middle of its compressed data: fetch it again") from None
+    except (gzip.BadGzipFile, zlib.error, lzma.LZMAError, ValueError) as error:
+        raise CorpusError(f"{source.name} is not intact compressed data ({error}): fetch it again") from None
+    except OSError as error:
+        if source.path is not None and source.path.suffix.lower() == ".bz2" and error.errno is None:
+            raise CorpusError(f"{source.name} is not intact compressed data ({error}): fetch it again") from None
+        raise CorpusError(f"cannot read {source.name}: {error.strerror or error}") from None
+
+
+def open_source(source: Source) -> BinaryIO:
+    """Open a source for reading bytes, decompressed by its suffix (.gz .bz2 .xz .zst)."""
+    with _reported(source):
+        if source.path is None:
+            return _open_stdin()
+        suffix = source.path.suffix.lower()
+        if suffix == ".gz":
+            return gzip.open(source.path, "rb")
+        if suffix == ".bz2":
+            return bz2.open(source.path, "rb")
+        if suffix == ".xz":
+            return lzma.open(source.path, "rb")
+        if suffix == ".zst":
+            return io.BufferedReader(_ZstdFile(source.path), _CHUNK)
+        return open(source.path, "rb", buffering=0)
+
+
+def _open_stdin() -> BinaryIO:
+    """Standard input without Python's buffer, whose lock a thread still waiting for input would keep at exit."""
+    stream = getattr(sys.stdin, "buffer", sys.stdin)
+    try:
+        return open(stream.fileno(), "rb", buffering=0, closefd=False)
+    except (AttributeError, OSError):
+        return stream
+
+
+class _ZstdFile(io.RawIOBase):
+    """Zstandard frames, one after another; unlike the library's reader it tells where the last one is cut off."""
+
+    def __init__(self, path: Path) -> None:
+        self._zstandard = require("zstandard", "io", f"reading {path}")
+        self._file = open(path, "rb", buffering=0)  # noqa: SIM115 (closed by close)
+        self._frame = None
+        self._input = b""
+        self._output = memoryview(b"")
+
+    def readable(self) -> bool:
+        """Always."""
+        return True
+
+    def close(self) -> None:
+        """Close the file below as well."""
+        self._file.close()
+        super().close()
+
+    def readinto(self, buffer: memoryview) -> int:
+        """Decompress up to ``len(buffer)`` bytes; raises EOFError where a frame is cut off."""
+        while not self._output:
+            if not self._input:
+                self._input = self._file.read(_CHUNK)
+                if not self._input:
+                    if self._frame is not None:
+                        raise EOFError
+                    return 0
+            self._decompress()
+        count = min(len(buffer), len(self._output))
+        buffer[:count] = self._output[:count]
+        self._output = self._output[count:]
+        return count
+
+    def _decompress(self) -> None:
+        self._frame = self._frame or self._zstandard.ZstdDecompressor().decompressobj()
+        try:
+            self._output = memoryview(self._frame.decompress(self._input))
+        except self._zstandard.ZstdError as error:
+            raise ValueError(str(error)) from None
+        self._input = b""
+        if self._frame.eof:
+            self._input, self._frame = self._frame.unused_data, None
+
+
+class BlockReader:
+    """Cuts the text of several sources into blocks that end after white space, at line ends where it can.
+
+    Each source ends with a line end, added where it has none; a UTF-8 byte order mark at its start is left out.
+    """
+
+    def __init__(self, sources: Sequence[Source], padding: int = 0) -> None:
+        """Read ``sources`` in order; nothing is opened before the first ``fill``.
+
+        padding: how many spaces follow each block in its buffer.
+        """
+        self._sources = iter(sources)
+        self._padding = padding
+        self._source: Source | None = None
+        self._stream: BinaryIO | None = None
+        self._rest = b""
+        self._open_line = False
+        self._done = False
+
+    def fill(self, buffer: bytearray) -> tuple[bytearray, int]:
+        """Put the next block into ``buffer``, or into a larger one where a single token does not fit.
+
+        Returns the buffer used and the length of the block in it; 0 after the last one.
+        """
+        length = len(self._rest)
+        while len(buffer) < length + self._padding + 4:
+            buffer = _larger(buffer)
+        buffer[:length] = self._rest
+        while True:
+            length = self._read(buffer, length)
+            cut = length if self._done else _cut(buffer, length)
+            if cut or self._done:
+                self._rest = bytes(memoryview(buffer)[cut:length])
+                buffer[cut : cut + self._padding] = b" " * self._padding
+                return buffer, cut
+            buffer = _larger(buffer)
+
+    def close(self) -> None:
+        """Close the source that is open, if any."""
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
+
+    def _read(self, buffer: bytearray, length: int) -> int:
+        """Read until ``buffer`` is full or all sources have ended; returns the bytes it then holds."""
+        room = len(buffer) - self._padding
+        view = memoryview(buffer)
+        # Room is kept for a line end after a source's last byte, and for telling a byte order mark.
+        while room - length >= 4:
+            if self._stream is None:
+                self._source = next(self._sources, None)
+                if self._source is None:
+                    self._done = True
+                    break
+                self._stream = open_source(self._source)
+                length += self._head(view[length:])
+            with _reported(self._source):
+                count = self._stream.readinto(view[length : room - 1])
+            if count:
+                length += count
+                self._open_line = buffer[length - 1] != 10
+                continue
+            self.close()
+            if self._open_line:
+                buffer[length] = 10
+                length += 1
+                self._open_line = False
+        return length
+
+    def _head(self, view: memoryview) -> int:
+        """Read the first bytes of a source; returns how many stay after a byte order mark is taken out."""
+        head = b""
+        with _reported(self._source):
+            while len(head) < len(BOM):
+                more = self._stream.read(len(BOM) - len(head))
+                if not more:
+                    break
+                head += more
+        if head == BOM:
+            return 0
+        view[: len(head)] = head
+        self._open_line = bool(head) and head[-1] != 10
+        return len(head)
+
+
+def _cut(buffer: bytearray, length: int) -> int:
+    """Where to end a block: after the last line end, else after the last white space; 0 where there is none."""
+    cut = buffer.rfind(b"\n", 0, length) + 1
+    return cut or max(buffer.rfind(space, 0, length) for space in (b" ", b"\t", b"\r", b"\x0b", b"\x0c")) + 1
+
+
+def _larger(buffer: bytearray) -> bytearray:
+    if len(buffer) > LONGEST_TOKEN:
+        raise CorpusError("a single token is longer than a gigabyte: is this text, with white space between words?")
+    return buffer + bytes(len(buffer))

@@ -1,0 +1,138 @@
+"""The words of a corpus, most frequent first, and their file."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from w2v.errors import OutputError, VocabularyError
+
+
+class Vocabulary:
+    """Words and counts; a word's id is its position.
+
+    words: list of str, distinct. counts: int64 (V,), occurrences. Built by this package, the order is falling
+    count, ties by the words' UTF-8 bytes; a loaded one keeps the order of its file.
+    """
+
+    def __init__(self, words: Sequence[str], counts: np.ndarray | Sequence[int]) -> None:
+        """Keep ``words`` and ``counts`` (same length); raises VocabularyError where the lengths differ."""
+        self.words = list(words)
+        self.counts = np.asarray(counts, np.int64)
+        if self.counts.shape != (len(self.words),):
+            raise VocabularyError(f"{len(self.words)} words cannot have counts of shape {self.counts.shape}")
+
+    @cached_property
+    def index(self) -> dict[str, int]:
+        """The id of each word."""
+        return {word: number for number, word in enumerate(self.words)}
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of words and counts, as 32 hexadecimal digits."""
+        digest = hashlib.blake2b(digest_size=16)
+        digest.update("\n".join(self.words).encode("utf-8", "surrogatepass"))
+        digest.update(self.counts.astype("<i8").tobytes())
+        return digest.hexdigest()
+
+    def __len__(self) -> int:
+        """Number of words, V."""
+        return len(self.words)
+
+    def __repr__(self) -> str:
+        """Size and first words."""
+        return f"Vocabulary({len(self)} words: {', '.join(self.words[:4])}, …)"
+
+    def save(self, path: str | Path) -> None:
+        """Write ``word<TAB>count`` lines in UTF-8, replacing ``path`` only when complete.
+
+        Raises VocabularyError on a word that holds a tab or a line break (text files cannot bring one), and
+        OutputError where the file cannot be written.
+        """
+        path = Path(path)
+        text = "\n".join(f"{word}\t{count}" for word, count in zip(self.words, self.counts.tolist(), strict=True))
+        if text.count("\t") != len(self) or text.count("\n") != max(len(self) - 1, 0) or "\r" in text:
+            bad = next(word for word in self.words if any(byte in word for byte in "\t\n\r"))
+            raise VocabularyError(
+                f"the word {bad!r} holds a tab or a line break, which {path} cannot store: remove it"
+            )
+        replace_file(path, (text + "\n").encode() if len(self) else b"")
+
+    @classmethod
+    def load(cls, path: str | Path) -> Vocabulary:
+        """Read what ``save`` wrote; the order of the file is kept.
+
+        Raises VocabularyError that names the file and the line where a line is not ``word<TAB>count``, a count is
+        negative, or a word comes twice.
+        """
+        path = Path(path)
+        try:
+            text = path.read_bytes().decode()
+        except UnicodeDecodeError as error:
+            raise VocabularyError(
+                f"{path}: byte {error.start} is not UTF-8: write the file with `w2v vocab`"
+            ) from None
+        except OSError as error:
+            raise VocabularyError(f"cannot read the vocabulary {path}: {error.strerror or error}") from None
+        if text.startswith("\ufeff"):
+            text = text[1:]
+        lines = text.replace("\r\n", "\n").split("\n")
+        if lines[-1] == "":
+            lines.pop()
+        words, counts = _parse(path, lines)
+        vocabulary = cls(words, counts)
+        if len(vocabulary.index) != len(words):
+            number, word = next((n, w) for n, w in enumerate(words) if vocabulary.index[w] != n)
+            raise VocabularyError(f"{path}, line {number + 1}: the word {word!r} comes again later: keep one of them")
+        return vocabulary
+
+
+def _parse(path: Path, lines: list[str]) -> tuple[list[str], np.ndarray]:
+    """Words and counts (int64) of ``word<TAB>count`` lines."""
+    pairs = [line.split("\t") for line in lines]
+    try:
+        words = [word for word, _ in pairs]
+        counts = np.fromiter((int(count) for _, count in pairs), np.int64, len(pairs))
+    except (ValueError, OverflowError):
+        number = next(n for n, pair in enumerate(pairs) if len(pair) != 2 or not _is_count(pair[1]))
+        raise VocabularyError(
+            f"{path}, line {number + 1}: {lines[number][:60]!r} is not word<TAB>count: write it with `w2v vocab`"
+        ) from None
+    if len(counts) and counts.min() < 0:
+        raise VocabularyError(f"{path}, line {int(counts.argmin()) + 1}: a count below zero")
+    return words, counts
+
+
+def _is_count(text: str) -> bool:
+    try:
+        return abs(int(text)) < 2**63
+    except ValueError:
+        return False
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Write ``data`` beside ``path`` and rename it into place; raises OutputError where that fails."""
+    temporary = None
+    try:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+            temporary = file.name
+            file.write(data)
+        # Temporary files are private; a result has the rights that a plain open() gives.
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(temporary, 0o666 & ~mask)
+        os.replace(temporary, path)
+        temporary = None
+    except OSError as error:
+        raise OutputError(
+            f"cannot write {path}: {error.strerror or error}: check the folder and its rights"
+        ) from None
+    finally:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
