@@ -9,7 +9,8 @@ hash-prospector search (2018). Streams with different purposes are kept apart by
     window_key(key, position)        once per token of the corpus                     uint64
     draw(key, j)                     the j-th 32-bit number of that window            uint32
 
-numba widens every mix of uint32 and a literal, so the 32-bit parts mask explicitly; LLVM removes the masks.
+numba widens every mix of uint32 and a literal, so the 32-bit parts mask explicitly; LLVM removes the masks. It also
+types a Python int below 2^63 as signed: keys from Python are wrapped in np.uint64, and cast here once more.
 """
 
 import numpy as np
@@ -42,7 +43,7 @@ def mix64(x):
 @njit(inline="always")
 def mix32(x):
     """The 32-bit mixer: a bijection of the low 32 bits, held in a uint64."""
-    x = x & _MASK32
+    x = np.uint64(x) & _MASK32
     x = ((x ^ (x >> _U16)) * _MIX32_A) & _MASK32
     x = ((x ^ (x >> _U15)) * _MIX32_B) & _MASK32
     return x ^ (x >> _U16)
@@ -57,19 +58,20 @@ def epoch_key(seed, epoch, stream):
 @njit(inline="always")
 def window_key(key, position):
     """The key of the token at a 64-bit position of the encoded corpus, uint64."""
-    return mix64(key + (np.uint64(position) + _U1) * _GOLDEN64)
+    return mix64(np.uint64(key) + (np.uint64(position) + _U1) * _GOLDEN64)
 
 
 @njit(inline="always")
 def draw(key, j):
-    """The j-th 32-bit number that belongs to a key, in a uint64: a Weyl sequence with the key's own odd step, mixed."""
+    """The j-th 32-bit number of a key, in a uint64: a Weyl sequence with the key's own odd step, mixed."""
+    key = np.uint64(key)
     return mix32((key & _MASK32) + np.uint64(j) * ((key >> _U32) | _U1))
 
 
 @njit(inline="always")
 def below(number, bound):
     """A 32-bit number scaled to 0 … bound − 1 by a multiplication (Lemire 2019: no division), int64."""
-    return np.int64((number * np.uint64(bound)) >> _U32)
+    return np.int64((np.uint64(number) * np.uint64(bound)) >> _U32)
 
 
 @njit(inline="always")

@@ -165,7 +165,11 @@ def update(inputs, n_inputs, outputs, n_outputs, steps, row_bytes, d_inputs, d_o
                 store(d_inputs + c * VECTOR_BYTES, zero())
             k = 0
             while k + 6 <= n_outputs:
-                o0, o1, o2 = load(outputs[k] + offset), load(outputs[k + 1] + offset), load(outputs[k + 2] + offset)
+                o0, o1, o2 = (
+                    load(outputs[k] + offset),
+                    load(outputs[k + 1] + offset),
+                    load(outputs[k + 2] + offset),
+                )
                 o3, o4 = load(outputs[k + 3] + offset), load(outputs[k + 4] + offset)
                 o5 = load(outputs[k + 5] + offset)
                 a0 = a1 = a2 = a3 = a4 = a5 = zero()
@@ -304,9 +308,7 @@ def skipgram_chunk(
     x_base, o_base = address_of(input_vectors), address_of(output_vectors)
     kept = np.empty(end - begin + 2 * window + 2, np.int32)
     positions = np.empty(kept.size, np.int64)
-    first, last, count, words = compact_chunk(
-        ids, begin, end, window, keep_threshold, subsample_key, kept, positions
-    )
+    first, last, count, words = compact_chunk(ids, begin, end, window, keep_threshold, subsample_key, kept, positions)
 
     most_inputs = 2 * window + 4
     most_outputs = capacity + 4
@@ -423,9 +425,7 @@ def cbow_chunk(
     x_base, o_base = address_of(input_vectors), address_of(output_vectors)
     kept = np.empty(end - begin + 2 * window + 2, np.int32)
     positions = np.empty(kept.size, np.int64)
-    first, last, count, words = compact_chunk(
-        ids, begin, end, window, keep_threshold, subsample_key, kept, positions
-    )
+    first, last, count, words = compact_chunk(ids, begin, end, window, keep_threshold, subsample_key, kept, positions)
 
     most_outputs = capacity + 4
     outputs = np.empty(most_outputs, np.int64)

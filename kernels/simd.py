@@ -37,6 +37,7 @@ class VectorType(types.Type):
     """numba's name for LANES float32 in one register."""
 
     def __init__(self):
+        """Name the type after its lanes, so that cached code for another width is another type's."""
         super().__init__(name=f"float32x{LANES}")
 
 

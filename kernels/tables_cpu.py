@@ -3,6 +3,7 @@
 import numpy as np
 
 from .jit import kernel
+from .random import draw, window_key
 
 _ALWAYS = np.uint64(0xFFFF_FFFF_0000_0000)
 
@@ -105,3 +106,18 @@ def fill_paths(parent, branch, offsets, nodes, codes):
             codes[at] = branch[node]
             node = parent[node]
             nodes[at] = node - size
+
+
+@kernel
+def fill_uniform(vectors, size, half_width, key):
+    """Fill vectors[:, :size] with uniform numbers in [−half_width, half_width), 24 bits each, by counter.
+
+    vectors: (V, ≥ size) float32, what lies beyond ``size`` is left alone; key: uint64. A row's numbers depend on the
+    key and on the row alone.
+    """
+    scale = np.float32(half_width * 2.0 / 16777216.0)
+    for row in range(vectors.shape[0]):
+        row_key = window_key(key, row)
+        for column in range(size):
+            number = np.int64(draw(row_key, column) >> np.uint64(8)) - 8388608
+            vectors[row, column] = np.float32(number) * scale

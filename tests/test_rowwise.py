@@ -1,0 +1,206 @@
+"""The row-wise family: float64 references from the formulas, and the CPU kernels against them."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from w2v.backends.cpu import CpuBackend
+from w2v.config import TrainConfig
+from w2v.kernels import rowwise_cpu, simd
+from w2v.objectives import make_objective
+from w2v.objectives.reference import ReferenceTrainer, window_gradients
+
+
+def zipf_counts(size: int) -> np.ndarray:
+    return np.maximum(1, 2000 // np.arange(1, size + 1)).astype(np.int64)
+
+
+def random_ids(rng, words: int, sentences: int, longest: int) -> np.ndarray:
+    """Sentences of 1 … longest tokens, −1 after each; frequent words stand twice in many windows."""
+    weights = 1.0 / np.arange(1, words + 1)
+    parts = []
+    for length in rng.integers(1, longest + 1, sentences):
+        parts += [rng.choice(words, length, p=weights / weights.sum()), [-1]]
+    return np.concatenate(parts).astype(np.int32)
+
+
+def prepared_backend(config: TrainConfig, words: int, rng) -> CpuBackend:
+    """A backend with parameters large enough that every term of a gradient matters."""
+    backend = CpuBackend(config, make_objective(config, zipf_counts(words)))
+    backend.load_parameters({name: rng.normal(0, 0.3, array.shape) for name, array in backend.parameters().items()})
+    return backend
+
+
+@pytest.mark.parametrize("signs", [[1.0], [1.0, -1.0, -1.0], [-1.0, 1.0, 1.0, -1.0]])
+def test_reference_gradients_are_the_finite_differences(signs):
+    rng = np.random.default_rng(0)
+    inputs, outputs, signs = rng.normal(size=(3, 7)), rng.normal(size=(len(signs), 7)), np.array(signs)
+    _, d_inputs, d_outputs = window_gradients(inputs, outputs, signs)
+    step = 1e-6
+    for array, gradient in ((inputs, d_inputs), (outputs, d_outputs)):
+        for index in np.ndindex(array.shape):
+            kept = array[index]
+            array[index] = kept + step
+            above = window_gradients(inputs, outputs, signs)[0]
+            array[index] = kept - step
+            below = window_gradients(inputs, outputs, signs)[0]
+            array[index] = kept
+            assert (above - below) / (2 * step) == pytest.approx(gradient[index], rel=1e-6, abs=1e-9)
+
+
+def test_reference_loss_by_hand():
+    loss, d_inputs, _ = window_gradients(np.array([[2.0]]), np.array([[0.5], [-1.0]]), np.array([1.0, -1.0]))
+    # −log σ(1) − log σ(2); d/dx = −σ(−1)·0.5 + σ(−2)·(−1)
+    assert loss == pytest.approx(np.log1p(np.exp(-1)) + np.log1p(np.exp(-2)))
+    assert d_inputs[0, 0] == pytest.approx(-0.5 / (1 + np.e) - 1 / (1 + np.e**2))
+
+
+CASES = [
+    # objective, model, D, window, negative, per pair, sum, shrink: ragged sizes and every branch of the kernels
+    ("ns", "skipgram", 128, 5, 5, False, False, True),
+    ("ns", "skipgram", 100, 3, 1, False, False, True),
+    ("ns", "skipgram", 17, 8, 12, False, False, False),
+    ("ns", "skipgram", 33, 2, 20, True, False, True),
+    ("ns", "skipgram", 1, 1, 2, False, False, True),
+    ("ns", "cbow", 50, 5, 5, False, False, True),
+    ("ns", "cbow", 20, 4, 7, False, True, True),
+    ("hs", "skipgram", 128, 5, 5, False, False, True),
+    ("hs", "skipgram", 31, 30, 5, False, False, False),
+    ("hs", "skipgram", 40, 4, 5, True, False, True),
+    ("hs", "cbow", 64, 5, 5, False, False, True),
+    ("hs", "cbow", 9, 3, 5, False, True, False),
+]
+
+
+@pytest.mark.parametrize(
+    ("objective", "model", "size", "window", "negative", "per_pair", "cbow_sum", "shrink"), CASES
+)
+def test_kernel_follows_the_reference(objective, model, size, window, negative, per_pair, cbow_sum, shrink):
+    rng = np.random.default_rng(1)
+    config = TrainConfig(
+        objective=objective,
+        model=model,
+        vector_size=size,
+        window=window,
+        negative=negative,
+        negatives_per_pair=per_pair,
+        cbow_sum=cbow_sum,
+        shrink_windows=shrink,
+        sample=0.05,
+        threads=1,
+        seed=3,
+    )
+    words = 40
+    backend = prepared_backend(config, words, rng)
+    ids = random_ids(rng, words, 60, 30)
+    before = {name: array.copy() for name, array in backend.parameters().items()}
+    reference = ReferenceTrainer(config, backend.objective, before["input_vectors"], before["output_vectors"])
+    rate = 0.01
+    report = backend.train_epoch(ids, 2, lambda fraction: rate, lambda report: None)
+    loss, pairs, kept_words, tokens = reference.train(ids, 2, rate)
+    assert (report.pairs, report.kept_words, report.words) == (pairs, kept_words, tokens)
+    assert pairs > 100
+    assert report.loss == pytest.approx(loss, rel=1e-5)
+    for name, array in backend.parameters().items():
+        exact = getattr(reference, name)
+        change = np.abs(exact - before[name]).max()
+        assert change > 0.01
+        assert np.abs(array - exact).max() < 2e-4 * change
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    words=st.integers(2, 9),
+    sentences=st.integers(1, 20),
+    window=st.integers(1, 12),
+    size=st.integers(1, 40),
+    model=st.sampled_from(["skipgram", "cbow"]),
+    objective=st.sampled_from(["ns", "hs"]),
+)
+def test_small_vocabularies_and_ragged_sentences(seed, words, sentences, window, size, model, objective):
+    """Duplicate contexts, duplicate noise, the target as its own noise, windows wider than sentences."""
+    rng = np.random.default_rng(seed)
+    config = TrainConfig(
+        objective=objective, model=model, vector_size=size, window=window, sample=0, threads=1, seed=seed, negative=7
+    )
+    backend = prepared_backend(config, words, rng)
+    ids = random_ids(rng, words, sentences, 9)
+    start = {name: array.copy() for name, array in backend.parameters().items()}
+    reference = ReferenceTrainer(config, backend.objective, start["input_vectors"], start["output_vectors"])
+    report = backend.train_epoch(ids, 0, lambda fraction: 0.02, lambda report: None)
+    loss, pairs, _, _ = reference.train(ids, 0, 0.02)
+    assert report.pairs == pairs
+    assert report.loss == pytest.approx(loss, rel=1e-4, abs=1e-6)
+    for name, array in backend.parameters().items():
+        np.testing.assert_allclose(array, getattr(reference, name), atol=2e-4)
+
+
+@pytest.mark.parametrize("objective", ["ns", "hs"])
+@pytest.mark.parametrize("model", ["skipgram", "cbow"])
+def test_windows_do_not_depend_on_the_cuts(objective, model, monkeypatch):
+    """Chunks of 7 tokens or of the whole text: the same windows, and bit-equal vectors on one thread."""
+    results = []
+    for chunk in (7, 10_000):
+        monkeypatch.setattr("w2v.backends.cpu.CHUNK", chunk)
+        monkeypatch.setattr("w2v.backends.cpu.SMALLEST_CHUNK", chunk)
+        rng = np.random.default_rng(5)
+        config = TrainConfig(objective=objective, model=model, vector_size=24, sample=0.02, threads=1)
+        backend = prepared_backend(config, 30, rng)
+        report = backend.train_epoch(random_ids(rng, 30, 40, 50), 0, lambda fraction: 0.02, lambda report: None)
+        results.append((report.pairs, backend.parameters()))
+    assert results[0][0] == results[1][0] > 0
+    for name in ("input_vectors", "output_vectors"):
+        np.testing.assert_array_equal(results[0][1][name], results[1][1][name])
+
+
+def test_padding_stays_zero():
+    rng = np.random.default_rng(6)
+    config = TrainConfig(vector_size=19, threads=1, sample=0)
+    backend = prepared_backend(config, 20, rng)
+    backend.train_epoch(random_ids(rng, 20, 30, 20), 0, lambda fraction: 0.05, lambda report: None)
+    assert not backend._input[:, 19:].any()
+    assert not backend._output[:, 19:].any()
+
+
+def test_threads_see_every_word_once():
+    rng = np.random.default_rng(7)
+    ids = random_ids(rng, 50, 2000, 20)
+    counted = []
+    for threads in (1, 2, 5):
+        config = TrainConfig(vector_size=16, threads=threads, sample=0.01)
+        backend = CpuBackend(config, make_objective(config, zipf_counts(50)))
+        backend.initialise()
+        report = backend.train_epoch(ids, 0, lambda fraction: 0.02, lambda report: None)
+        counted.append((report.words, report.kept_words, report.pairs))
+    assert counted[0] == counted[1] == counted[2]
+    assert counted[0][0] == int((ids >= 0).sum())
+
+
+def test_a_failure_in_a_thread_reaches_the_caller():
+    config = TrainConfig(vector_size=16, threads=2)
+    backend = CpuBackend(config, make_objective(config, zipf_counts(20)))
+    ids = random_ids(np.random.default_rng(8), 20, 100, 20)
+
+    def broken(fraction):
+        if fraction > 0:
+            raise RuntimeError("schedule broke")
+        return 0.02
+
+    with pytest.raises(RuntimeError, match="schedule broke"):
+        backend.train_epoch(ids, 0, broken, lambda report: None)
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 30.0, 200.0])
+def test_binary_logistic_over_the_range(scale):
+    rng = np.random.default_rng(9)
+    count = 3 * simd.ROW_MULTIPLE
+    z = rng.normal(0, scale, count).astype(np.float32)
+    signs = rng.choice([-1.0, 0.0, 1.0], count).astype(np.float32)
+    steps = z.copy()
+    loss = rowwise_cpu.binary_logistic(steps.ctypes.data, signs.ctypes.data, count, 0.5)
+    y = signs.astype(np.float64) * z
+    expected = 0.5 * signs * np.exp(-np.logaddexp(0, y))
+    np.testing.assert_allclose(steps, expected, rtol=2e-6, atol=1e-30)
+    assert loss == pytest.approx((np.abs(signs) * np.logaddexp(0, -y)).sum(), rel=2e-6)

@@ -1,0 +1,16 @@
+"""Where training runs. A backend holds the parameters in its own layout and trains one epoch at a time."""
+
+from w2v.backends.base import Backend, EpochReport
+from w2v.backends.devices import available_threads, choose_device, describe_devices
+from w2v.config import TrainConfig
+from w2v.objectives.base import RowWiseObjective
+
+__all__ = ["Backend", "EpochReport", "available_threads", "choose_device", "describe_devices", "make_backend"]
+
+
+def make_backend(config: TrainConfig, objective: RowWiseObjective) -> Backend:
+    """The backend for ``config.device``; raises DeviceError where that device is not usable."""
+    choose_device(config.device)
+    from w2v.backends.cpu import CpuBackend
+
+    return CpuBackend(config, objective)

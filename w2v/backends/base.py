@@ -1,0 +1,58 @@
+"""The contract between the driver and a backend."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+
+@dataclass
+class EpochReport:
+    """Sums over an epoch, or over what is done of it.
+
+    loss: nats, float64; pairs: (input, predicted word) pairs, windows for CBOW; kept_words: tokens left after
+    sub-sampling; words: tokens before it; learning_rate: the latest one.
+    """
+
+    loss: float = 0.0
+    pairs: int = 0
+    kept_words: int = 0
+    words: int = 0
+    learning_rate: float = 0.0
+
+    @property
+    def mean_loss(self) -> float:
+        """Nats per pair; 0 where there was no pair."""
+        return self.loss / self.pairs if self.pairs else 0.0
+
+
+class Backend(Protocol):
+    """Parameters on a device, and the steps that train them."""
+
+    device: str
+
+    def initialise(self) -> None:
+        """Draw the initial parameters: inputs uniform in ±0.5/D, outputs zero, as word2vec.c does."""
+
+    def compile(self) -> None:
+        """Compile, or load from a cache, what ``train_epoch`` will run."""
+
+    def train_epoch(
+        self,
+        ids: np.ndarray,
+        epoch: int,
+        schedule: Callable[[float], float],
+        progress: Callable[[EpochReport], None],
+    ) -> EpochReport:
+        """Train one pass over ids, (N,) int32 with −1 after each sentence.
+
+        schedule: the learning rate at a fraction 0 … 1 of this epoch; progress: called now and then from the
+        calling thread. Raises KeyboardInterrupt promptly when interrupted; the parameters stay usable.
+        """
+
+    def parameters(self) -> dict[str, np.ndarray]:
+        """``input_vectors`` (V, D) and ``output_vectors`` (rows, D), float32: views where the layout allows."""
+
+    def load_parameters(self, parameters: dict[str, np.ndarray]) -> None:
+        """Continue from given parameters, shaped as ``parameters`` returns them."""

@@ -1,0 +1,131 @@
+"""Training on the CPU: numba kernels on chunks of the corpus, one Python thread per core, without the GIL."""
+
+import itertools
+import threading
+from collections.abc import Callable
+
+import numpy as np
+
+from w2v.backends.base import EpochReport
+from w2v.backends.devices import available_threads
+from w2v.config import TrainConfig
+from w2v.kernels import rowwise_cpu
+from w2v.kernels.random import STREAM_INITIAL, STREAM_SUBSAMPLE, STREAM_WINDOW, epoch_key
+from w2v.kernels.simd import aligned_zeros, padded
+from w2v.kernels.stream_cpu import keep_thresholds
+from w2v.kernels.tables_cpu import fill_uniform
+from w2v.kernels.targets_cpu import target_capacity
+from w2v.objectives.base import RowWiseObjective
+
+# Tokens per call into a kernel: what word2vec.c trains between two looks at the learning rate. A short corpus is
+# cut finer, so that its learning rate falls in steps too and every thread has work.
+CHUNK = 10_000
+SMALLEST_CHUNK = 256
+CHUNKS_PER_EPOCH = 64
+PROGRESS_SECONDS = 0.1
+
+
+class CpuBackend:
+    """The row-wise family on the CPU. Rows are padded to whole vectors; ``parameters`` hides the padding."""
+
+    device = "cpu"
+
+    def __init__(self, config: TrainConfig, objective: RowWiseObjective) -> None:
+        """Allocate zeroed parameters for the objective's shapes."""
+        self.config = config
+        self.objective = objective
+        self.threads = config.threads or available_threads()
+        width = padded(config.vector_size)
+        self._input = aligned_zeros(objective.counts.size, width)
+        self._output = aligned_zeros(objective.output_rows, width)
+        self._keep = keep_thresholds(objective.counts, config.sample)
+        self._capacity = target_capacity(objective.tables)
+
+    def initialise(self) -> None:
+        """Inputs uniform in ±0.5/D by counter, outputs zero."""
+        size = self.config.vector_size
+        fill_uniform(self._input, size, 0.5 / size, np.uint64(epoch_key(self.config.seed, 0, STREAM_INITIAL)))
+        self._output[:] = 0.0
+
+    def compile(self) -> None:
+        """Run the kernel over nothing."""
+        self._chunk(_read_only(np.empty(0, np.int32)), 0, 0, 0, 0.0, np.zeros(4))
+
+    def parameters(self) -> dict[str, np.ndarray]:
+        """Views of ``input_vectors`` (V, D) and ``output_vectors`` (rows, D), float32."""
+        size = self.config.vector_size
+        return {"input_vectors": self._input[:, :size], "output_vectors": self._output[:, :size]}
+
+    def load_parameters(self, parameters: dict[str, np.ndarray]) -> None:
+        """Copy parameters in."""
+        for name, array in self.parameters().items():
+            array[:] = parameters[name]
+
+    def train_epoch(
+        self,
+        ids: np.ndarray,
+        epoch: int,
+        schedule: Callable[[float], float],
+        progress: Callable[[EpochReport], None],
+    ) -> EpochReport:
+        """Train one pass: the threads take chunks in the order of the text, and race on the rows (Hogwild)."""
+        ids = _read_only(ids)
+        chunk = min(CHUNK, max(SMALLEST_CHUNK, ids.size // CHUNKS_PER_EPOCH))
+        begins = itertools.count(0, chunk)
+        sums = np.zeros((self.threads, 8))  # a cache line per thread
+        rates = [schedule(0.0)]
+        failures: list[BaseException] = []
+        stop = threading.Event()
+
+        def work(report: np.ndarray) -> None:
+            try:
+                while not stop.is_set() and (begin := next(begins)) < ids.size:
+                    rates[0] = rate = schedule(begin / ids.size)
+                    self._chunk(ids, begin, min(begin + chunk, ids.size), epoch, rate, report)
+            except BaseException as failure:  # a thread's failure is raised again in the caller's thread
+                failures.append(failure)
+                stop.set()
+
+        threads = [threading.Thread(target=work, args=(sums[t],), daemon=True) for t in range(self.threads)]
+        try:
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                while thread.is_alive():
+                    thread.join(PROGRESS_SECONDS)
+                    progress(_report(sums, rates[0]))
+        finally:
+            stop.set()
+            for thread in threads:
+                if thread.ident is not None:
+                    thread.join()
+        if failures:
+            raise failures[0]
+        return _report(sums, rates[0])
+
+    def _chunk(
+        self, ids: np.ndarray, begin: int, end: int, epoch: int, learning_rate: float, report: np.ndarray
+    ) -> None:
+        config = self.config
+        if config.model == "cbow":
+            kernel, variant = rowwise_cpu.cbow_chunk, config.cbow_sum
+        else:
+            kernel, variant = rowwise_cpu.skipgram_chunk, config.negatives_per_pair
+        subsample_key = np.uint64(epoch_key(config.seed, epoch, STREAM_SUBSAMPLE))
+        draw_key = np.uint64(epoch_key(config.seed, epoch, STREAM_WINDOW))
+        kernel(
+            ids, begin, end, config.window, config.shrink_windows, variant, self._keep, subsample_key, draw_key,
+            self._input, self._output, self.objective.tables, self._capacity, learning_rate, report,
+        )  # fmt: skip
+
+
+def _read_only(ids: np.ndarray) -> np.ndarray:
+    """One type for numba, whether the ids are a memory map or an array: it compiles once."""
+    view = np.asarray(ids).view()
+    view.flags.writeable = False
+    return view
+
+
+def _report(sums: np.ndarray, learning_rate: float) -> EpochReport:
+    loss, pairs, kept_words, words = sums.sum(axis=0)[:4].tolist()
+    return EpochReport(loss, int(pairs), int(kept_words), int(words), learning_rate)

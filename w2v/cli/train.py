@@ -1,0 +1,143 @@
+"""``w2v train``: from text to vectors."""
+
+import signal
+import sys
+from pathlib import Path
+
+import click
+
+from w2v.cli.options import cache_options, combine, corpus_argument, threads_option, vocabulary_options
+
+_Path = click.Path(path_type=Path)
+
+_model_options = combine(
+    click.option(
+        "--model", type=click.Choice(["skipgram", "cbow"]), default="skipgram", show_default=True,
+        help="Predict the context's words from a word, or a word from its context.",
+    ),
+    click.option(
+        "--objective", type=click.Choice(["ns", "hs"]), default="ns", show_default=True,
+        help="Negative sampling, or hierarchical softmax over the Huffman tree.",
+    ),
+    click.option("--vector-size", "-size", type=int, default=100, show_default=True, help="Dimensions."),
+    click.option(
+        "--window", "-window", type=int, default=5, show_default=True,
+        help="Most context words on either side; each window draws its own width up to this.",
+    ),
+    click.option("--negative", "-negative", type=int, default=5, show_default=True, help="Noise words (ns)."),
+    click.option(
+        "--noise-power", type=float, default=0.75, show_default=True, help="Noise is drawn ∝ count^POWER (ns)."
+    ),
+    click.option(
+        "--negatives-per-pair", is_flag=True,
+        help="Draw noise for each pair, as word2vec.c does, not once for all the contexts of a window (slower).",
+    ),
+    click.option("--cbow-sum", is_flag=True, help="Sum the context's vectors in place of their mean (cbow)."),
+    click.option(
+        "--sample", "-sample", type=float, default=1e-3, show_default=True,
+        help="Sub-sample words more frequent than this share of the text; 0 keeps all.",
+    ),
+)  # fmt: skip
+
+_run_options = combine(
+    click.option("--epochs", "-iter", type=int, default=5, show_default=True, help="Passes over the text."),
+    click.option("--alpha", "-alpha", type=float, help="Learning rate at the start.  [default: by objective]"),
+    click.option("--min-alpha", type=float, help="Learning rate at the end.  [default: alpha / 10000]"),
+    click.option("--seed", type=int, default=1, show_default=True, help="Of all random numbers."),
+    click.option(
+        "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
+        help="Where to train.",
+    ),
+    threads_option,
+)  # fmt: skip
+
+
+@click.command()
+@corpus_argument
+@click.option(
+    "-o", "--output", "-output", "out", required=True, type=_Path, metavar="OUT",
+    help="Model folder; a name ending in .bin, .txt, .vec or .safetensors gets the vectors alone.",
+)  # fmt: skip
+@_model_options
+@_run_options
+@vocabulary_options
+@click.option("--vocab", "vocab_file", type=_Path, metavar="FILE", help="Use this vocabulary (see `w2v vocab`).")
+@cache_options
+@click.option(
+    "--progress/--no-progress", default=None, help="Show a progress bar.  [default: if stderr is a terminal]"
+)
+@click.option("--quiet", is_flag=True, help="Print nothing but errors.")
+def train(
+    corpus: tuple[str, ...],
+    out: Path,
+    vocab_file: Path | None,
+    cache_dir: Path | None,
+    no_cache: bool,
+    progress: bool | None,
+    quiet: bool,
+    **hyper_parameters: object,
+) -> None:
+    """Train word vectors on CORPUS: files, folders or - for standard input.
+
+    One sentence per line, tokens separated by white space; .gz, .bz2 and .xz are read as they are.
+    """
+    from w2v.config import TrainConfig
+
+    config = TrainConfig(**hyper_parameters)
+
+    from threadpoolctl import threadpool_limits
+
+    from w2v.backends import choose_device
+    from w2v.cli.text_progress import TextBar
+    from w2v.corpus import CorpusOptions, encode_corpus
+    from w2v.training import PhaseClock, TrainedModel, train
+    from w2v.training.progress import TrainingBar
+
+    clock = PhaseClock()
+    say = (lambda message: None) if quiet else (lambda message: click.echo(message, err=True))
+    shown = not quiet and (sys.stderr.isatty() if progress is None else progress)
+    TrainedModel.check_output(out)
+    choose_device(config.device)
+    _stop_on_terminate()
+
+    with threadpool_limits(config.threads), TextBar(corpus, shown) as text_bar:
+        encoded = encode_corpus(
+            list(corpus),
+            CorpusOptions(
+                min_count=config.min_count,
+                max_vocab_size=config.max_vocab_size,
+                max_final_vocab=config.max_final_vocab,
+                lowercase=config.lowercase,
+                vocab_file=vocab_file,
+            ),
+            threads=config.threads,
+            cache_dir=cache_dir,
+            use_cache=not no_cache,
+            report=text_bar.write if shown else say,
+            progress=text_bar.update,
+        )
+        text_bar.close()
+        try:
+            bar = TrainingBar(encoded.tokens, config.epochs, shown)
+            try:
+                model = train(config, encoded, clock=clock, progress=bar)
+            finally:
+                bar.close()
+            model.save(out)
+        finally:
+            encoded.close()
+    record = model.training
+    say(
+        f"trained {len(model.words):,} words × {config.vector_size} in {clock.seconds()['train']:.1f} s: "
+        f"{record['words_per_second'] / 1e6:.2f} M words/s, loss {record['loss'][-1]:.4f} nats per pair"
+    )
+    say(f"saved to {out} ({clock.seconds()['total']:.1f} s in all)")
+
+
+def _stop_on_terminate() -> None:
+    """Let SIGTERM unwind like Ctrl-C, so that temporary files go."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)

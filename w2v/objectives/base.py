@@ -1,0 +1,45 @@
+"""What every objective of the row-wise family supplies."""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import numpy as np
+
+from w2v.config import TrainConfig
+
+
+class RowWiseObjective(ABC):
+    """Binary logistic regression on a few output rows per predicted word.
+
+    For an input h (D,), output rows o_k and signs s_k = ±1 of the predicted word:
+
+        loss = Σ_k log(1 + exp(−s_k h·o_k))            (nats)
+
+    Domain: any real logits. Subclasses say which rows and signs a word has, and hand the kernels the same as
+    ``tables`` (see ``kernels/targets_cpu.py``).
+    """
+
+    name: ClassVar[str]
+    #: Whether exp(−loss) is a probability over the vocabulary, so that losses compare between objectives.
+    normalised: ClassVar[bool]
+
+    def __init__(self, counts: np.ndarray, config: TrainConfig) -> None:
+        """Build the tables from counts, (V,) int64, falling."""
+        self.counts = np.ascontiguousarray(counts, np.int64)
+        self.tables = self._build_tables(config)
+
+    @abstractmethod
+    def _build_tables(self, config: TrainConfig) -> tuple:
+        """The named tuple that the kernels read."""
+
+    @property
+    @abstractmethod
+    def output_rows(self) -> int:
+        """Number of output vectors."""
+
+    @abstractmethod
+    def targets(self, word: int, key: np.uint64, first_draw: int = 1) -> tuple[np.ndarray, np.ndarray]:
+        """Output rows (K,) int64 and signs (K,) float64 of a word: the readable twin of ``list_targets``.
+
+        key: the window's uint64 key, from which noise is drawn; first_draw: number of its first draw.
+        """

@@ -1,0 +1,52 @@
+"""Hierarchical softmax over the Huffman tree of the counts."""
+
+import numpy as np
+
+from w2v.config import TrainConfig
+from w2v.kernels.tables_cpu import build_huffman, fill_paths, path_lengths
+from w2v.kernels.targets_cpu import PathTables
+from w2v.objectives.base import RowWiseObjective
+
+
+_UNUSED = np.uint64(0)
+
+
+class HierarchicalSoftmax(RowWiseObjective):
+    """−log p(w|h), p(w|h) = Π over the path of w of σ(s_k h·o_k), s_k = +1 for code 0 and −1 for code 1.
+
+    Mikolov et al. 2013: Distributed Representations of Words and Phrases, eq. 3; the tree is word2vec.c's
+    (CreateBinaryTree). Normalised: the probabilities of all the words sum to 1 for any h.
+    """
+
+    name = "hs"
+    normalised = True
+
+    def _build_tables(self, config: TrainConfig) -> PathTables:
+        size = self.counts.size
+        parent = np.empty(2 * size - 1, np.int32)
+        branch = np.zeros(2 * size - 1, np.int8)
+        build_huffman(self.counts, parent, branch)
+        offsets = np.empty(size + 1, np.int64)
+        longest = path_lengths(parent, offsets)
+        nodes = np.empty(offsets[-1], np.int32)
+        codes = np.empty(offsets[-1], np.int8)
+        fill_paths(parent, branch, offsets, nodes, codes)
+        return PathTables(offsets, nodes, codes, longest)
+
+    @property
+    def output_rows(self) -> int:
+        """One output vector per inner node: V − 1."""
+        return self.counts.size - 1
+
+    def targets(self, word: int, key: np.uint64 = _UNUSED, first_draw: int = 1) -> tuple[np.ndarray, np.ndarray]:
+        """The inner nodes from the root to the word, and the sign of the branch taken at each; nothing is drawn."""
+        path = slice(self.tables.offsets[word], self.tables.offsets[word + 1])
+        return self.tables.nodes[path].astype(np.int64), 1.0 - 2.0 * self.tables.codes[path]
+
+    def log_probabilities(self, hidden: np.ndarray, output_vectors: np.ndarray) -> np.ndarray:
+        """log p(w|h) of every word, (V,) float64 nats, for one input (D,) and the output vectors (V−1, D)."""
+        logits = output_vectors.astype(np.float64) @ hidden.astype(np.float64)
+        steps = -np.logaddexp(0.0, -(1.0 - 2.0 * self.tables.codes) * logits[self.tables.nodes])
+        # A running total's differences are the sums per path, also where a path is empty (a single word).
+        running = np.concatenate([[0.0], np.cumsum(steps)])
+        return running[self.tables.offsets[1:]] - running[self.tables.offsets[:-1]]

@@ -1,0 +1,101 @@
+"""The row-wise family in float64 NumPy, written from the formulas: what every kernel is tested against."""
+
+import numpy as np
+
+from w2v.config import TrainConfig
+from w2v.kernels.random import STREAM_SUBSAMPLE, STREAM_WINDOW, below, draw, epoch_key, window_key
+from w2v.kernels.stream_cpu import SENTENCE_END, is_kept, keep_thresholds
+from w2v.kernels.targets_cpu import target_capacity
+from w2v.objectives.base import RowWiseObjective
+
+
+def window_gradients(
+    inputs: np.ndarray, outputs: np.ndarray, signs: np.ndarray
+) -> tuple[float, np.ndarray, np.ndarray]:
+    """Loss and gradients of one window: loss = Σ_ck log(1 + exp(−s_k x_c·o_k)), nats.
+
+    inputs: (C, D), outputs: (K, D), signs: (K,) of ±1. Returns the loss, d_inputs (C, D) and d_outputs (K, D),
+    float64. d loss / d (x_c·o_k) = −s_k σ(−s_k x_c·o_k).
+    """
+    logits = inputs @ outputs.T
+    loss = np.logaddexp(0.0, -signs * logits).sum()
+    d_logits = -signs * np.exp(-np.logaddexp(0.0, signs * logits))
+    return float(loss), d_logits @ outputs, d_logits.T @ inputs
+
+
+class ReferenceTrainer:
+    """Plain sequential training in float64: the same windows, draws and updates as the kernels, nothing fused.
+
+    input_vectors (V, D) and output_vectors (rows, D) are float64 and change in place. Every window reads the rows
+    as they were before it; updates of rows that stand twice add up.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        objective: RowWiseObjective,
+        input_vectors: np.ndarray,
+        output_vectors: np.ndarray,
+    ) -> None:
+        """Take copies of the parameters in float64."""
+        self.config = config
+        self.objective = objective
+        self.input_vectors = np.array(input_vectors, np.float64)
+        self.output_vectors = np.array(output_vectors, np.float64)
+
+    def train(self, ids: np.ndarray, epoch: int, learning_rate: float) -> tuple[float, int, int, int]:
+        """One epoch at a fixed learning rate; returns (loss in nats, pairs, kept words, words)."""
+        thresholds = keep_thresholds(self.objective.counts, self.config.sample)
+        subsample_key = np.uint64(epoch_key(self.config.seed, epoch, STREAM_SUBSAMPLE))
+        draw_key = np.uint64(epoch_key(self.config.seed, epoch, STREAM_WINDOW))
+        loss, pairs, kept_words, words = 0.0, 0, 0, 0
+        sentence: list[tuple[int, int]] = []
+        for position, word in enumerate([*ids.tolist(), SENTENCE_END]):
+            if word != SENTENCE_END:
+                words += 1
+                if is_kept(word, position, thresholds, subsample_key):
+                    sentence.append((word, position))
+                continue
+            for centre, (predicted, place) in enumerate(sentence):
+                kept_words += 1
+                key = np.uint64(window_key(draw_key, place))
+                width = self.config.window
+                if self.config.shrink_windows:
+                    width = 1 + below(draw(key, 0), width)
+                around = sentence[max(0, centre - width) : centre] + sentence[centre + 1 : centre + 1 + width]
+                contexts = np.array([context for context, _ in around], np.int64)
+                if contexts.size:
+                    gained = self._window(predicted, contexts, key, learning_rate)
+                    loss += gained[0]
+                    pairs += gained[1]
+            sentence = []
+        return loss, pairs, kept_words, words
+
+    def _window(self, word: int, contexts: np.ndarray, key: np.uint64, rate: float) -> tuple[float, int]:
+        if self.config.model == "cbow":
+            return self._cbow(word, contexts, key, rate), 1
+        if self.config.negatives_per_pair:
+            capacity = target_capacity(self.objective.tables)
+            losses = [
+                self._step(contexts[c : c + 1], *self.objective.targets(word, key, 1 + c * capacity), rate)
+                for c in range(contexts.size)
+            ]
+            return sum(losses), contexts.size
+        return self._step(contexts, *self.objective.targets(word, key), rate), contexts.size
+
+    def _step(self, contexts: np.ndarray, rows: np.ndarray, signs: np.ndarray, rate: float) -> float:
+        loss, d_inputs, d_outputs = window_gradients(self.input_vectors[contexts], self.output_vectors[rows], signs)
+        np.subtract.at(self.input_vectors, contexts, rate * d_inputs)
+        np.subtract.at(self.output_vectors, rows, rate * d_outputs)
+        return loss
+
+    def _cbow(self, word: int, contexts: np.ndarray, key: np.uint64, rate: float) -> float:
+        rows, signs = self.objective.targets(word, key)
+        hidden = self.input_vectors[contexts].sum(axis=0, keepdims=True)
+        if not self.config.cbow_sum:
+            hidden /= contexts.size
+        loss, d_hidden, d_outputs = window_gradients(hidden, self.output_vectors[rows], signs)
+        # word2vec.c gives every context the whole gradient of the mean, not its share of it.
+        np.subtract.at(self.input_vectors, contexts, rate * np.repeat(d_hidden, contexts.size, axis=0))
+        np.subtract.at(self.output_vectors, rows, rate * d_outputs)
+        return loss

@@ -1,0 +1,44 @@
+"""Seconds by phase, and peak memory."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+PHASES = ("read", "encode", "upload", "compile", "train", "save")
+
+
+class PhaseClock:
+    """Adds up wall-clock seconds per phase; ``total`` runs from construction."""
+
+    def __init__(self) -> None:
+        """Start the total."""
+        self._seconds = dict.fromkeys(PHASES, 0.0)
+        self._begin = time.perf_counter()
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Count the enclosed time as this phase."""
+        begin = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._seconds[name] += time.perf_counter() - begin
+
+    def add(self, name: str, seconds: float) -> None:
+        """Add time that was measured elsewhere."""
+        self._seconds[name] += seconds
+
+    def seconds(self) -> dict[str, float]:
+        """All phases and the total so far."""
+        return {**self._seconds, "total": time.perf_counter() - self._begin}
+
+
+def peak_memory_bytes() -> int | None:
+    """The process's largest resident size so far, mapped file pages included; None where the system keeps none."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such record in the standard library
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -1,0 +1,46 @@
+"""The progress bar of a training run."""
+
+from __future__ import annotations
+
+import time
+
+from tqdm import tqdm
+
+from w2v.backends import EpochReport
+
+
+class TrainingBar:
+    """A tqdm bar on stderr over the words of all epochs: words/s, loss, learning rate, time left.
+
+    The loss is the mean since the epoch began. Where several threads train, the words are what they have finished.
+    """
+
+    def __init__(self, tokens: int, epochs: int, shown: bool) -> None:
+        """Cover ``tokens`` per epoch; not shown, it prints nothing at all."""
+        self.tokens = tokens
+        self.epochs = epochs
+        self._bar = tqdm(
+            total=tokens * epochs,
+            unit="w",
+            unit_scale=True,
+            disable=not shown,
+            dynamic_ncols=True,
+            smoothing=0.1,
+            bar_format="{desc}: {percentage:3.0f}%|{bar}| {rate_fmt}{postfix} [{elapsed}<{remaining}]",
+        )
+        self._shown_at = 0.0
+
+    def __call__(self, epoch: int, report: EpochReport) -> None:
+        """Show the sums so far of an epoch."""
+        now = time.monotonic()
+        done = epoch * self.tokens + report.words
+        if self._bar.disable or (now - self._shown_at < 0.1 and done < self._bar.total):
+            return
+        self._shown_at = now
+        self._bar.set_description_str(f"epoch {epoch + 1}/{self.epochs}", refresh=False)
+        self._bar.set_postfix_str(f"loss {report.mean_loss:.4f}, alpha {report.learning_rate:.5f}", refresh=False)
+        self._bar.update(done - self._bar.n)
+
+    def close(self) -> None:
+        """End the line."""
+        self._bar.close()
