@@ -118,26 +118,35 @@ def file_texts(root: Path) -> Iterator[str]:
         yield from source_texts(tree)
 
 
-def source_texts(tree: ast.Module) -> Iterator[str]:
+def source_texts(tree: ast.AST) -> Iterator[str]:
     """The documentation strings of one parsed file.
 
     Those are the strings that stand as statements of their own (docstrings, and the notes below attributes),
     the arguments of NumPy's ``add_newdoc``, and the values of the dictionary ``topics`` of ``pydoc_data``.
     """
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
-            candidates = [node.value]
-        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "add_newdoc":
-            candidates = [inner for argument in node.args for inner in ast.walk(argument)]
-        elif isinstance(node, ast.Assign) and any(
-            isinstance(target, ast.Name) and target.id == "topics" for target in node.targets
-        ):
-            candidates = getattr(node.value, "values", [])
-        else:
-            continue
-        for candidate in candidates:
-            if isinstance(candidate, ast.Constant) and isinstance(candidate.value, str):
-                yield candidate.value
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.Expr):
+            yield from expression_texts(node.value)
+        elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Dict):
+            if any(isinstance(target, ast.Name) and target.id == "topics" for target in node.targets):
+                yield from strings(node.value.values)
+        elif not isinstance(node, ast.expr):
+            yield from source_texts(node)
+
+
+def expression_texts(node: ast.expr) -> Iterator[str]:
+    """The documentation in an expression that stands as a statement."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "add_newdoc":
+        yield from strings(inner for argument in node.args for inner in ast.walk(argument))
+    else:
+        yield from strings([node])
+
+
+def strings(nodes: Iterable[ast.AST]) -> Iterator[str]:
+    """The values of those nodes that are string literals."""
+    for node in nodes:
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
 
 
 def compiled_texts(names: Iterable[str]) -> Iterator[str]:
