@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 
+from w2v.vectors.correlation import Correlation
 from w2v.vectors.queries import SimilarityQueries
 
 
@@ -16,6 +17,64 @@ class KeyedVectors(SimilarityQueries):
     Lookup and growth are in ``store.VectorStore``, similarity queries in ``queries.SimilarityQueries``; here
     are the evaluations and the files. Nothing is ever pickled: ``save`` writes a model folder.
     """
+
+    def evaluate_word_pairs(
+        self,
+        pairs: str | os.PathLike,
+        delimiter: str = "\t",
+        encoding: str = "utf8",
+        restrict_vocab: int | None = 300000,
+        case_insensitive: bool = True,
+        dummy4unknown: bool = False,
+    ) -> tuple[Correlation, Correlation, float]:
+        """(pearson, spearman, percentage of pairs with an unknown word); the first two with statistic and pvalue.
+
+        Lines that are malformed are passed over, as in gensim; ``w2v.evaluation.evaluate_pairs`` reports
+        them. Raises EvaluationError where fewer than two pairs are covered.
+        """
+        from w2v.evaluation import evaluate_pairs
+
+        result = evaluate_pairs(
+            self,
+            pairs,
+            delimiter=delimiter,
+            encoding=encoding,
+            restrict=restrict_vocab,
+            case_insensitive=case_insensitive,
+            dummy_for_unknown=dummy4unknown,
+            skip_malformed=True,
+        )
+        return result.pearson, result.spearman, result.oov_ratio
+
+    def evaluate_word_analogies(
+        self,
+        analogies: str | os.PathLike,
+        restrict_vocab: int | None = 300000,
+        case_insensitive: bool = True,
+        dummy4unknown: bool = False,
+        similarity_function: Literal["most_similar", "most_similar_cosmul"] = "most_similar",
+    ) -> tuple[float, list[dict[str, object]]]:
+        """Accuracy over all questions (0 without any), and per section the correct and incorrect ones.
+
+        The last section, ``Total accuracy``, holds all questions. Words come in upper case where
+        ``case_insensitive``, as in gensim. Lines that are malformed are passed over;
+        ``w2v.evaluation.evaluate_analogies`` reports them.
+        """
+        from w2v.evaluation import AnalogiesResult, answer_analogies
+
+        sections = answer_analogies(
+            self,
+            analogies,
+            restrict_vocab,
+            case_insensitive,
+            "3CosMul" if similarity_function == "most_similar_cosmul" else "3CosAdd",
+            dummy_for_unknown=dummy4unknown,
+            skip_malformed=True,
+        )
+        total = AnalogiesResult(sections).total
+        named = [(section.name, section) for section in sections] + [("Total accuracy", total)]
+        rows = [{"section": name, "correct": part.correct, "incorrect": part.incorrect} for name, part in named]
+        return (total.accuracy if total.covered else 0.0), rows
 
     def save(self, fname: str | os.PathLike) -> None:
         """Write a model folder that holds these vectors only (see ``w2v.vectors.folder``).
