@@ -31,6 +31,9 @@ EXTRAS["test"] = [
     'numba-cuda[cu13]>=0.20; sys_platform == "linux"',
     'nvidia-cuda-nvrtc>=13; sys_platform == "linux"',
     "ruff>=0.5",
+    # The packaging tests build a wheel without a network.
+    "setuptools>=70.1",
+    "pip>=22.3",
 ]
 
 setup(
