@@ -131,7 +131,7 @@ def check_output(path: str | os.PathLike) -> None:
     from w2v.vectors.folder import check_replaceable
 
     path = Path(path)
-    if _writes_file(path):
+    if is_vector_file(path):
         if path.is_dir():
             raise OutputError(f"{path} is a folder: give a file name to write to")
     else:
@@ -143,7 +143,7 @@ def check_output(path: str | os.PathLike) -> None:
         raise OutputError(f"cannot write {path}: no permission to write in {parent}")
 
 
-def _writes_file(path: Path) -> bool:
+def is_vector_file(path: Path) -> bool:
     """Whether ``path`` names a file format by its suffix, not a model folder."""
     if format_suffix(path) in FILE_SUFFIXES:
         return True
@@ -163,7 +163,7 @@ def save_vectors(path: str | os.PathLike, vectors: KeyedVectors, header: bool = 
     path = Path(path)
     check_output(path)
     suffix = format_suffix(path)
-    if not _writes_file(path):
+    if not is_vector_file(path):
         save_as_folder(path, vectors)
     elif suffix == ".safetensors":
         _save_safetensors(path, vectors)
