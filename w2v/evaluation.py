@@ -176,7 +176,7 @@ def answer_analogies(
     lookup = _Lookup(vectors, restrict, case_insensitive)
     sections: list[AnalogySection] = []
     totals: list[int] = []
-    asked: list[tuple[int, Question]] = []
+    asked: list[tuple[int, Question, bool]] = []  # section, question, whether it is covered
     rows: list[list[int]] = []
     for name, question in _read_questions(path, encoding, skip_malformed):
         if question is None:
@@ -186,14 +186,14 @@ def answer_analogies(
         totals[-1] += 1
         question = tuple(map(lookup.fold, question))
         found = [lookup.row(word) for word in question]
-        if None not in found:
-            asked.append((len(sections) - 1, question))
+        covered = None not in found
+        if covered:
             rows.append(found)
-        elif dummy_for_unknown:
-            sections[-1].incorrect.append(question)
-    hits = _answer(lookup, np.array(rows, np.intp).reshape(-1, 4), method)
-    for (section, question), hit in zip(asked, hits.tolist(), strict=True):
-        outcome = sections[section].correct if hit else sections[section].incorrect
+        if covered or dummy_for_unknown:
+            asked.append((len(sections) - 1, question, covered))
+    hits = iter(_answer(lookup, np.array(rows, np.intp).reshape(-1, 4), method).tolist())
+    for section, question, covered in asked:
+        outcome = sections[section].correct if covered and next(hits) else sections[section].incorrect
         outcome.append(question)
     return [
         AnalogySection(section.name, section.correct, section.incorrect, total)
