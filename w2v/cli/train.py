@@ -90,13 +90,14 @@ def train(
     from w2v.backends import choose_device
     from w2v.cli.text_progress import TextBar
     from w2v.corpus import CorpusOptions, encode_corpus
-    from w2v.training import PhaseClock, TrainedModel, train
+    from w2v.training import PhaseClock, train
     from w2v.training.progress import TrainingBar
+    from w2v.vectors.files import check_output
 
     clock = PhaseClock()
     say = (lambda message: None) if quiet else (lambda message: click.echo(message, err=True))
     shown = not quiet and (sys.stderr.isatty() if progress is None else progress)
-    TrainedModel.check_output(out)
+    check_output(out)
     choose_device(config.device)
     _stop_on_terminate()
 

@@ -19,5 +19,5 @@ ROW_WISE: dict[str, type[RowWiseObjective]] = {
 
 
 def make_objective(config: TrainConfig, counts: np.ndarray) -> RowWiseObjective:
-    """The objective that ``config`` names, with its tables built from the word counts, (V,) int64, falling."""
+    """The objective that ``config`` names, with its tables built from the word counts, (V,) int64."""
     return ROW_WISE[config.objective](counts, config)

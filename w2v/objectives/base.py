@@ -24,7 +24,7 @@ class RowWiseObjective(ABC):
     normalised: ClassVar[bool]
 
     def __init__(self, counts: np.ndarray, config: TrainConfig) -> None:
-        """Build the tables from counts, (V,) int64, falling."""
+        """Build the tables from counts, (V,) int64."""
         self.counts = np.ascontiguousarray(counts, np.int64)
         self.tables = self._build_tables(config)
 

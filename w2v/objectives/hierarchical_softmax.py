@@ -7,7 +7,6 @@ from w2v.kernels.tables_cpu import build_huffman, fill_paths, path_lengths
 from w2v.kernels.targets_cpu import PathTables
 from w2v.objectives.base import RowWiseObjective
 
-
 _UNUSED = np.uint64(0)
 
 
@@ -25,7 +24,10 @@ class HierarchicalSoftmax(RowWiseObjective):
         size = self.counts.size
         parent = np.empty(2 * size - 1, np.int32)
         branch = np.zeros(2 * size - 1, np.int8)
-        build_huffman(self.counts, parent, branch)
+        # The two queues need falling counts; a vocabulary that grew later is not in that order.
+        order = np.argsort(-self.counts, kind="stable")
+        build_huffman(self.counts[order], parent, branch)
+        parent[order], branch[order] = parent[:size].copy(), branch[:size].copy()
         offsets = np.empty(size + 1, np.int64)
         longest = path_lengths(parent, offsets)
         nodes = np.empty(offsets[-1], np.int32)

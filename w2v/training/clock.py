@@ -14,24 +14,27 @@ class PhaseClock:
     def __init__(self) -> None:
         """Start the total."""
         self._seconds = dict.fromkeys(PHASES, 0.0)
+        self._open: dict[str, float] = {}
         self._begin = time.perf_counter()
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """Count the enclosed time as this phase."""
-        begin = time.perf_counter()
+        self._open[name] = time.perf_counter()
         try:
             yield
         finally:
-            self._seconds[name] += time.perf_counter() - begin
+            self._seconds[name] += time.perf_counter() - self._open.pop(name)
 
     def add(self, name: str, seconds: float) -> None:
         """Add time that was measured elsewhere."""
         self._seconds[name] += seconds
 
     def seconds(self) -> dict[str, float]:
-        """All phases and the total so far."""
-        return {**self._seconds, "total": time.perf_counter() - self._begin}
+        """All phases so far, the one that is running included, and the total."""
+        now = time.perf_counter()
+        running = {name: self._seconds[name] + now - begin for name, begin in self._open.items()}
+        return {**self._seconds, **running, "total": now - self._begin}
 
 
 def peak_memory_bytes() -> int | None:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -57,15 +58,6 @@ class TrainedModel:
             "corpus": self.training["corpus"],
         }
 
-    @staticmethod
-    def check_output(path: str | os.PathLike) -> None:
-        """Raise OutputError where ``save`` could not write to this path, before any work is done for it."""
-        from w2v.vectors.files import is_vector_file
-        from w2v.vectors.folder import check_replaceable
-
-        if not is_vector_file(path):
-            check_replaceable(path)
-
     def save(self, path: str | os.PathLike) -> None:
         """Write a model folder, or vectors alone where the suffix says so; replaces an older model whole."""
         from w2v.vectors import KeyedVectors, save_vectors
@@ -73,7 +65,7 @@ class TrainedModel:
         from w2v.vectors.folder import save_model_folder
 
         with self.clock.phase("save"):
-            if is_vector_file(path):
+            if is_vector_file(Path(path)):
                 save_vectors(path, KeyedVectors.from_arrays(self.words, self.input_vectors, self.counts))
                 return
             save_model_folder(
@@ -83,7 +75,8 @@ class TrainedModel:
                 counts=self.counts,
                 input_vectors=self.input_vectors,
                 output_parameters=self.output_parameters,
-                training={**self.training, "seconds": self.clock.seconds()},
+                # Asked for when the arrays are written, so that the record knows how long that took.
+                training=lambda: {**self.training, "seconds": self.clock.seconds()},
             )
 
 
@@ -102,7 +95,7 @@ def train(
     """
     config = config.resolved()
     clock = clock or PhaseClock()
-    for name in ("read", "encode"):
+    for name in ("read", "encode", "compile"):
         clock.add(name, corpus.seconds.get(name, 0.0))
     with clock.phase("compile"):
         objective = make_objective(config, corpus.vocabulary.counts)

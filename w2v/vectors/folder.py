@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -76,16 +76,17 @@ def save_model_folder(
     counts: np.ndarray | None,
     input_vectors: np.ndarray,
     output_parameters: Mapping[str, np.ndarray] | None = None,
-    training: Mapping[str, object] | None = None,
+    training: Mapping[str, object] | Callable[[], Mapping[str, object]] | None = None,
 ) -> None:
     """Write a model folder, replacing an older one only when it is complete.
 
     ``config`` (any names but ``format``, ``format_version`` and ``counts``) and ``training`` are written as
-    JSON, ``output_parameters`` as one ``.npy`` file each. ``counts`` of None are written as falling ranks and
+    JSON, ``output_parameters`` as one ``.npy`` file each. ``training`` may be a function: it is called when the
+    arrays are written, so that it can tell how long that took. ``counts`` of None are written as falling ranks and
     read back as None. Raises OutputError where ``path`` is something else than a model folder of ours, or
     cannot be written, and FormatError where the sizes do not match.
     """
-    output_parameters, training = output_parameters or {}, training or {}
+    output_parameters = output_parameters or {}
     if input_vectors.ndim != 2 or len(words) != len(input_vectors):
         raise FormatError(f"{len(words)} words do not match vectors of shape {input_vectors.shape}")
     if counts is not None and len(counts) != len(words):
@@ -98,12 +99,13 @@ def save_model_folder(
     with atomic_folder(path, check_replaceable) as folder:
         try:
             _write_json(folder / CONFIG, {**config, **marks})
-            _write_json(folder / TRAINING, dict(training))
             ranks = np.arange(len(words), 0, -1)
             write_vocabulary(folder / VOCABULARY, words, ranks if counts is None else counts)
             _write_array(folder / VECTORS, np.asarray(input_vectors, np.float32))
             for stem, array in output_parameters.items():
                 _write_array(folder / f"{stem}.npy", np.asarray(array))
+            training = dict((training() if callable(training) else training) or {})
+            _write_json(folder / TRAINING, training)
             card = model_card(*input_vectors.shape, config, training, counts is not None)
             (folder / CARD).write_text(card, encoding="utf-8", errors="replace")
         except OSError as error:
