@@ -26,7 +26,7 @@ def read_safetensors(path: Path, limit: int | None) -> tuple[list[str], np.ndarr
             missing = {"input_vectors", "words", "word_ends"} - names
             if missing:
                 raise FormatError(f"{path}: no tensor {sorted(missing)[0]!r}: not a file that w2v wrote")
-            vectors = opened.get_slice("input_vectors")[:limit]
+            vectors = opened.get_tensor("input_vectors")[:limit]
             text = opened.get_tensor("words")
             ends = opened.get_tensor("word_ends")
             counts = opened.get_tensor("counts") if "counts" in names else None
