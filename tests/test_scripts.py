@@ -211,3 +211,31 @@ def test_a_failed_installation_shows_why_in_a_few_lines(tmp_path):
     first, last = done.stderr.splitlines()
     assert first == "ERROR: no such thing"
     assert f"{tmp_path}/environment/install.log" in last
+
+
+def test_quickstart_prints_neighbours_that_make_sense(tmp_path):
+    """The whole script but the installation: a corpus out of this interpreter's docstrings, training, queries."""
+    environment = Path(sys.prefix)
+    if not (environment / "bin" / "w2v").exists():
+        pytest.skip(f"w2v is not installed in {environment}")
+    shutil.copytree(ROOT / "scripts", tmp_path / "scripts")
+    done = subprocess.run(
+        [tmp_path / "scripts" / "quickstart"],
+        env={**os.environ, "W2V_ENVIRONMENT": str(environment)}, cwd=tmp_path, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    lists = {line.split()[0]: line.split()[1:] for line in done.stdout.splitlines() if line.startswith("     ")}
+    assert len(lists["float"]) == len(lists["list"]) == 8
+    assert {"int", "integer"} & set(lists["float"])
+    assert {"tuple", "sequence"} & set(lists["list"])
+    assert (tmp_path / "quickstart-model" / "config.json").exists()
+    assert "quickstart-model" in done.stdout.splitlines()[-4]
+
+
+def test_quickstart_wants_w2v_where_it_is_said_to_be(tmp_path):
+    done = subprocess.run(
+        [ROOT / "scripts" / "quickstart"],
+        env={**os.environ, "W2V_ENVIRONMENT": str(tmp_path)}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"quickstart: W2V_ENVIRONMENT={tmp_path} has no bin/w2v: install w2v there, or unset it\n"
