@@ -17,6 +17,7 @@ from pathlib import Path
 
 from w2v.corpus.encoded import FILES, LAYOUT, META, EncodedCorpus
 from w2v.corpus.options import CorpusOptions
+from w2v.corpus.vocabulary import Vocabulary
 from w2v.errors import CorpusError, OutputError
 
 _ENTRY = re.compile(r"corpus-[0-9a-f]{32}")
@@ -107,14 +108,17 @@ class CorpusCache:
         finally:
             _remove(folder)
 
-    def publish(self, folder: Path, key: str) -> EncodedCorpus:
-        """Give a finished folder its name; where another run was first, its work is used."""
+    def publish(self, folder: Path, key: str, vocabulary: Vocabulary) -> EncodedCorpus:
+        """Give a finished folder its name; where another run was first, its equal work is used.
+
+        vocabulary: what the folder's file holds.
+        """
         path = self.root / f"corpus-{key}"
         for _ in range(3):
             with suppress(OSError):
                 os.rename(folder, path)
             try:
-                return EncodedCorpus.open(path)
+                return EncodedCorpus.open(path, vocabulary)
             except CorpusError:
                 _remove(path)
         raise OutputError(f"cannot write {path}: check the folder's rights, or use --cache DIR or --no-cache")

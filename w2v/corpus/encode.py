@@ -66,10 +66,10 @@ def encode_corpus(
         report(f"encoded corpus reused from the cache: {corpus.path} ({describe_size(corpus.size)})")
         return corpus
     with cache.building() as folder:
-        seconds = _encode_into(folder, sources, options, threads, report, progress, identity)
+        vocabulary, seconds = _encode_into(folder, sources, options, threads, report, progress, identity)
         if [source.identity() for source in sources] != identity:
             raise CorpusError("the text changed while it was read: run again when it is complete")
-        corpus = cache.publish(folder, key)
+        corpus = cache.publish(folder, key, vocabulary)
     corpus.from_cache = False
     corpus.seconds = seconds
     report(f"encoded corpus written to the cache: {corpus.path} ({describe_size(corpus.size)})")
@@ -99,8 +99,8 @@ def _encode_temporary(
     """Encode into a temporary folder that goes with the corpus."""
     folder = _temporary_folder()
     try:
-        seconds = _encode_into(folder, sources, options, threads, report, progress, [])
-        corpus = EncodedCorpus.open(folder)
+        vocabulary, seconds = _encode_into(folder, sources, options, threads, report, progress, [])
+        corpus = EncodedCorpus.open(folder, vocabulary)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -125,8 +125,8 @@ def _encode_into(
     report: Report,
     progress: Progress | None,
     identity: list,
-) -> dict[str, float]:
-    """Write the encoded corpus to ``folder``; returns the seconds by phase."""
+) -> tuple[Vocabulary, dict[str, float]]:
+    """Write the encoded corpus to ``folder``; returns its vocabulary and the seconds by phase."""
     work = _Encoding(folder, sources, options, threads, progress)
     try:
         vocabulary, final = work.read()
@@ -140,7 +140,7 @@ def _encode_into(
     counted = CorpusTotals(length, tokens, sentences, totals.raw_tokens, totals.bad_bytes, fingerprint)
     stored = {**asdict(options), "vocab_file": options.vocab_file and str(options.vocab_file)}
     write_meta(folder, vocabulary, counted, identity, stored)
-    return work.seconds()
+    return vocabulary, work.seconds()
 
 
 class _Encoding:
@@ -170,7 +170,7 @@ class _Encoding:
         self._threads = threads or available_cores()
         self._progress = progress
         self._passes: list = []
-        self._notes = None if folder is None else NumberFile(folder / "blocks.tmp")
+        self._notes = None if folder is None else NumberFile(folder / IDS)
         compile_kernels()
         self._compiled = time.perf_counter() - compiling
 
@@ -198,8 +198,6 @@ class _Encoding:
     def _look_up(self, words: list[str]):  # noqa: ANN202 (a LookUpPass, which must not be imported at the top)
         from w2v.corpus.passes import LookUpPass
 
-        if self._notes is not None:
-            self._notes.length = 0
         looking = LookUpPass(self._sources, words, self._options.lowercase, self._notes)
         self._run(looking)
         return looking
@@ -250,14 +248,10 @@ class _Encoding:
 
     def renumber(self, final: np.ndarray) -> tuple[int, int, int, int]:
         """Write the final ids; returns their length, tokens, sentences and content hash."""
-        from w2v.corpus.passes import NumberFile, RenumberPass
+        from w2v.corpus.passes import RenumberPass
 
-        target = NumberFile(self._folder / IDS)
-        try:
-            renumbering = RenumberPass(self._notes, self._passes[-1].sizes, final, target)
-            renumbering.run(self._threads)
-        finally:
-            target.close()
+        renumbering = RenumberPass(self._notes, self._passes[-1].sizes, final)
+        renumbering.run(self._threads)
         return renumbering.length, renumbering.tokens, renumbering.sentences, renumbering.digest
 
     def seconds(self) -> dict[str, float]:
@@ -270,7 +264,7 @@ class _Encoding:
         """Remove the temporary files."""
         if self._notes is not None:
             self._notes.close()
-            for path in (self._notes.path, *self._folder.glob("input.tmp*")):
+            for path in self._folder.glob("input.tmp*"):
                 path.unlink(missing_ok=True)
         if self._spool is not None:
             shutil.rmtree(self._spool, ignore_errors=True)

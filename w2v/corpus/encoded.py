@@ -18,7 +18,7 @@ from w2v.errors import CorpusError, VocabularyError
 LAYOUT = 1
 FORMAT = "w2v encoded corpus"
 IDS, WORDS, META = "ids.bin", "vocabulary.tsv", "meta.json"
-FILES = frozenset((IDS, WORDS, META, "blocks.tmp", "input.tmp"))
+FILES = frozenset((IDS, WORDS, META))
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,11 @@ class EncodedCorpus:
     _removal: weakref.finalize | None = None
 
     @classmethod
-    def open(cls, path: str | Path) -> EncodedCorpus:
-        """Map an encoded corpus that was written earlier; raises CorpusError where it is not one, or is damaged."""
+    def open(cls, path: str | Path, vocabulary: Vocabulary | None = None) -> EncodedCorpus:
+        """Map an encoded corpus that was written earlier; raises CorpusError where it is not one, or is damaged.
+
+        vocabulary: what its file holds, where that is in memory already.
+        """
         path = Path(path)
         start = time.perf_counter()
         try:
@@ -66,7 +69,7 @@ class EncodedCorpus:
             if meta["format"] != FORMAT or meta["layout"] != LAYOUT:
                 raise CorpusError(f"{path} was written by another version of w2v: encode the text again")
             totals = CorpusTotals(**meta["totals"])
-            vocabulary = Vocabulary.load(path / WORDS)
+            vocabulary = vocabulary or Vocabulary.load(path / WORDS)
             if (path / IDS).stat().st_size != 4 * totals.length or len(vocabulary) != meta["words"]:
                 raise CorpusError(f"{path} is not complete: remove it and encode the text again")
             ids = np.memmap(path / IDS, "<i4", "r")

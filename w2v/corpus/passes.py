@@ -23,12 +23,11 @@ _WRAP = (1 << 64) - 1
 
 
 class NumberFile:
-    """A file of int32 numbers, written at given positions by several threads."""
+    """A file of int32 numbers, written and read at given positions by several threads."""
 
     def __init__(self, path: Path) -> None:
         """Create ``path``; raises OutputError where that is not possible."""
         self.path = path
-        self.length = 0
         self._lock = threading.Lock()
         try:
             self._file: BinaryIO = open(path, "w+b", buffering=0)  # noqa: SIM115 (closed by close)
@@ -37,7 +36,7 @@ class NumberFile:
 
     def write(self, position: int, numbers: np.ndarray) -> None:
         """Write int32 ``numbers`` from the ``position``-th on; raises OutputError where the disk is full."""
-        data = memoryview(numbers).cast("B")
+        data = memoryview(numbers).cast("B") if len(numbers) else b""
         offset = 4 * position
         try:
             while data:
@@ -46,6 +45,24 @@ class NumberFile:
         except OSError as error:
             raise self._failure(error) from None
 
+    def read(self, position: int, numbers: np.ndarray) -> None:
+        """Fill the int32 array ``numbers`` from the ``position``-th on."""
+        data = memoryview(numbers).cast("B") if len(numbers) else b""
+        offset = 4 * position
+        while data:
+            count = self._read_at(data, offset)
+            if not count:
+                raise OutputError(f"{self.path} was changed while it was in use: run again")
+            data, offset = data[count:], offset + count
+
+    def truncate(self, length: int) -> None:
+        """Keep the first ``length`` numbers."""
+        self._file.truncate(4 * length)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
     def _write_at(self, data: memoryview, offset: int) -> int:
         if hasattr(os, "pwrite"):
             return os.pwrite(self._file.fileno(), data, offset)
@@ -53,22 +70,12 @@ class NumberFile:
             self._file.seek(offset)
             return self._file.write(data)
 
-    def rewind(self) -> None:
-        """Go back to the start, for ``read``."""
-        self._file.seek(0)
-
-    def read(self, numbers: np.ndarray) -> None:
-        """Fill the int32 array ``numbers`` with what comes next."""
-        data = memoryview(numbers).cast("B")
-        while data:
-            count = self._file.readinto(data)
-            if not count:
-                raise OutputError(f"{self.path} was changed while it was in use: run again")
-            data = data[count:]
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+    def _read_at(self, data: memoryview, offset: int) -> int:
+        if hasattr(os, "preadv"):
+            return os.preadv(self._file.fileno(), [data], offset)
+        with self._lock:
+            self._file.seek(offset)
+            return self._file.readinto(data)
 
     def _failure(self, error: OSError) -> OutputError:
         return OutputError(
@@ -84,7 +91,7 @@ class TextPass:
     that are not in the table any more, or never were), done (bytes of text), waited (seconds).
     """
 
-    def __init__(self, sources: Sequence[Source], table: WordTable, file: NumberFile | None, block_size: int) -> None:
+    def __init__(self, sources: Sequence[Source], table: WordTable, file: NumberFile | None) -> None:
         """Nothing is read before ``run``."""
         self.table = table
         self.sizes: list[tuple[int, int]] = []
@@ -92,13 +99,13 @@ class TextPass:
         self.bad_bytes = 0
         self.waited = 0.0
         self._file = file
+        self._noted = 0
         self._reader = BlockReader(sources, PADDING)
-        self._block_size = block_size
         self.done = 0
 
     def run(self, threads: int, progress: Callable[[int], None] | None = None) -> None:
         """Read and tokenize everything; ``progress`` is called with the bytes of text done so far."""
-        blocks = [_PlacedBlock(self._block_size) for _ in range(threads + 2)]
+        blocks = [_PlacedBlock(BLOCK_SIZE) for _ in range(threads + 2)]
         pipeline = Pipeline(blocks, self._produce, self._work, self._commit, self._finish)
         try:
             pipeline.run(threads, None if progress is None else lambda: progress(self.done))
@@ -121,8 +128,8 @@ class TextPass:
         self.done += block.length
         block.position = -1
         if self._file is not None:
-            block.position = self._file.length
-            self._file.length += len(block.ids) + len(block.mapping)
+            block.position = self._noted
+            self._noted += len(block.ids) + len(block.mapping)
             self.sizes.append((len(block.ids), len(block.mapping)))
 
     def _finish(self, block: _PlacedBlock) -> None:
@@ -145,10 +152,9 @@ class CountPass(TextPass):
         sources: Sequence[Source],
         file: NumberFile | None,
         max_words: int | None = None,
-        block_size: int = BLOCK_SIZE,
     ) -> None:
         """Start from an empty table."""
-        super().__init__(sources, WordTable(), file, block_size)
+        super().__init__(sources, WordTable(), file)
         self.pruned = False
         self._max_words = max_words
         self._threshold = 0
@@ -182,7 +188,6 @@ class LookUpPass(TextPass):
         words: Sequence[str],
         lowercase: bool,
         file: NumberFile | None,
-        block_size: int = BLOCK_SIZE,
     ) -> None:
         """Look for ``words``: distinct, without white space, and lower-cased where ``lowercase``.
 
@@ -190,7 +195,7 @@ class LookUpPass(TextPass):
         """
         table, self.rows = WordTable.of(list(words))
         table.counts.fill(0)
-        super().__init__(sources, table, file, block_size)
+        super().__init__(sources, table, file)
         self._row_of = dict(zip(words, self.rows.tolist(), strict=True))
         self._lowercase = lowercase
 
@@ -222,11 +227,11 @@ class LookUpPass(TextPass):
 
 
 class _Piece:
-    """The ids of a block on their way from one file to the other."""
+    """The ids of a block while they are renumbered."""
 
-    ids: np.ndarray
-    mapping: np.ndarray
-    length = 0
+    def __init__(self) -> None:
+        self.buffer = self.ids = self.mapping = np.empty(0, np.int32)
+
     tokens = 0
     marks = 0
     digest = 0
@@ -234,42 +239,42 @@ class _Piece:
 
 
 class RenumberPass:
-    """Rewrites the noted ids of a text as final ids.
+    """Rewrites the noted ids of a text as final ids, in place.
 
-    Afterwards: length of the ids, tokens, sentences, and the content hash of all (``kernels.tokenizer.renumber``).
+    What is written for a block is never longer than what was noted for it, so it covers only blocks that have been
+    read. Afterwards: length of the ids, tokens, sentences, and the content hash
+    (``kernels.tokenizer.renumber``) of all.
     """
 
-    def __init__(
-        self, source: NumberFile, sizes: Sequence[tuple[int, int]], final: np.ndarray, target: NumberFile
-    ) -> None:
-        """source, sizes: what a TextPass noted. final: int32, the id of each row of its table. target: written."""
+    def __init__(self, file: NumberFile, sizes: Sequence[tuple[int, int]], final: np.ndarray) -> None:
+        """file, sizes: what a TextPass noted. final: int32, the id of each row of its table."""
+        self.length = 0
         self.tokens = 0
         self.sentences = 0
         self.digest = 0
-        self._source = source
+        self._file = file
         self._sizes = iter(sizes)
         # A dropped word's row is DROPPED = -2: the last but one.
         self._final = np.append(final, np.full(2, DROPPED, np.int32))
-        self._target = target
         self._closed = True
 
-    @property
-    def length(self) -> int:
-        """Numbers written."""
-        return self._target.length
-
     def run(self, threads: int) -> None:
-        """Do it with ``threads`` threads."""
-        self._source.rewind()
+        """Do it with ``threads`` threads, and cut the file to its new length."""
+        self._read = 0
         pieces = [_Piece() for _ in range(threads + 2)]
         Pipeline(pieces, self._produce, self._work, self._commit, self._finish).run(threads)
+        self._file.truncate(self.length)
 
     def _produce(self, piece: _Piece) -> bool:
         size = next(self._sizes, None)
         if size is None:
             return False
-        numbers = np.empty(sum(size), np.int32)
-        self._source.read(numbers)
+        count = sum(size)
+        if len(piece.buffer) < count:
+            piece.buffer = np.empty(count, np.int32)
+        numbers = piece.buffer[:count]
+        self._file.read(self._read, numbers)
+        self._read += count
         piece.ids, piece.mapping = numbers[: size[0]], numbers[size[0] :]
         return True
 
@@ -288,8 +293,8 @@ class RenumberPass:
         self.digest = (self.digest * pow(HASH_MULTIPLIER, len(piece.ids), 1 << 64) + piece.digest) & _WRAP
         self.tokens += piece.tokens
         self.sentences += piece.marks
-        piece.position = self._target.length
-        self._target.length += len(piece.ids)
+        piece.position = self.length
+        self.length += len(piece.ids)
 
     def _finish(self, piece: _Piece) -> None:
-        self._target.write(piece.position, piece.ids)
+        self._file.write(piece.position, piece.ids)

@@ -235,7 +235,8 @@ class BlockReader:
         """Read until ``buffer`` is full or all sources have ended; returns the bytes it then holds."""
         room = len(buffer) - self._padding
         view = memoryview(buffer)
-        # Room is kept for a line end after a source's last byte, and for telling a byte order mark.
+        # Room is kept for a line end after a source's last byte, and for telling a byte order mark: `readinto`
+        # must never be asked for nothing, which looks like the end.
         while room - length >= 4:
             if self._stream is None:
                 self._source = next(self._sources, None)
@@ -244,6 +245,7 @@ class BlockReader:
                     break
                 self._stream = open_source(self._source)
                 length += self._head(view[length:])
+                continue
             with _reported(self._source):
                 count = self._stream.readinto(view[length : room - 1])
             if count:

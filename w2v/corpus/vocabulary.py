@@ -73,19 +73,16 @@ class Vocabulary:
         """
         path = Path(path)
         try:
-            text = path.read_bytes().decode()
+            text = path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
         except UnicodeDecodeError as error:
             raise VocabularyError(
                 f"{path}: byte {error.start} is not UTF-8: write the file with `w2v vocab`"
             ) from None
         except OSError as error:
             raise VocabularyError(f"cannot read the vocabulary {path}: {error.strerror or error}") from None
-        if text.startswith("\ufeff"):
-            text = text[1:]
-        lines = text.replace("\r\n", "\n").split("\n")
-        if lines[-1] == "":
-            lines.pop()
-        words, counts = _parse(path, lines)
+        if text and not text.endswith("\n"):
+            text += "\n"
+        words, counts = _parse(path, text)
         vocabulary = cls(words, counts)
         if len(vocabulary.index) != len(words):
             number, word = next((n, w) for n, w in enumerate(words) if vocabulary.index[w] != n)
@@ -93,25 +90,31 @@ class Vocabulary:
         return vocabulary
 
 
-def _parse(path: Path, lines: list[str]) -> tuple[list[str], np.ndarray]:
-    """Words and counts (int64) of ``word<TAB>count`` lines."""
-    pairs = [line.split("\t") for line in lines]
+def _parse(path: Path, text: str) -> tuple[list[str], np.ndarray]:
+    """Words and counts (int64) of ``word<TAB>count`` lines, each with its line end."""
+    data = np.frombuffer(text.encode(), np.uint8)
+    separators = data[(data == 9) | (data == 10)]
     try:
-        words = [word for word, _ in pairs]
-        counts = np.fromiter((int(count) for _, count in pairs), np.int64, len(pairs))
+        # One tab, one line end, and so on: then all fields can be taken apart at once.
+        if np.any(separators[::2] != 9) or np.any(separators[1::2] != 10) or len(separators) % 2:
+            raise ValueError
+        fields = text.replace("\n", "\t").split("\t")
+        words = fields[:-1:2]
+        counts = np.fromiter(map(int, fields[1::2]), np.int64, len(words))
     except (ValueError, OverflowError):
-        number = next(n for n, pair in enumerate(pairs) if len(pair) != 2 or not _is_count(pair[1]))
+        number, line = next((n, line) for n, line in enumerate(text.split("\n")) if not _is_entry(line))
         raise VocabularyError(
-            f"{path}, line {number + 1}: {lines[number][:60]!r} is not word<TAB>count: write it with `w2v vocab`"
+            f"{path}, line {number + 1}: {line[:60]!r} is not word<TAB>count: write it with `w2v vocab`"
         ) from None
     if len(counts) and counts.min() < 0:
         raise VocabularyError(f"{path}, line {int(counts.argmin()) + 1}: a count below zero")
     return words, counts
 
 
-def _is_count(text: str) -> bool:
+def _is_entry(line: str) -> bool:
+    _, tab, count = line.partition("\t")
     try:
-        return abs(int(text)) < 2**63
+        return tab != "" and "\t" not in count and abs(int(count)) < 2**63
     except ValueError:
         return False
 

@@ -1,0 +1,88 @@
+"""``w2v vocab`` and ``w2v cache``."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from w2v.cli.cache import cache
+from w2v.cli.vocab import vocab
+from w2v.corpus import CorpusOptions, Vocabulary, encode_corpus
+from w2v.errors import CorpusError, OutputError
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("W2V_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def text(tmp_path):
+    path = tmp_path / "text.txt"
+    path.write_bytes(b"The cat sat\non the mat the\n")
+    return path
+
+
+def run(command, *arguments, **more):
+    result = CliRunner().invoke(command, [str(argument) for argument in arguments], catch_exceptions=False, **more)
+    assert result.exit_code == 0, result.output
+    return result
+
+
+def test_vocab_writes_words_and_counts(text, tmp_path, folder):
+    output = tmp_path / "v.tsv"
+    result = run(vocab, text, "-o", output, "--min-count", 1, "--lowercase", "--threads", 2)
+    assert output.read_text() == "the\t3\ncat\t1\nmat\t1\non\t1\nsat\t1\n"
+    assert "5 words written" in result.stderr
+    assert result.stdout == ""
+    assert not folder.exists()
+
+
+def test_vocab_limits_and_word2vecs_spellings(text, tmp_path):
+    output = tmp_path / "v.tsv"
+    run(vocab, text, text, "-o", output, "-min-count", 2, "-threads", 1, "--max-final-vocab", 2)
+    assert Vocabulary.load(output).words == ["the", "The"]
+
+
+def test_vocab_reads_standard_input(tmp_path):
+    output = tmp_path / "v.tsv"
+    for more in ((), ("--max-vocab-size", 2)):
+        run(vocab, "-", "-o", output, "--min-count", 1, *more, input="a b a b\n")
+        assert output.read_text() == "a\t2\nb\t2\n"
+
+
+def test_vocab_leaves_an_existing_file_alone_when_it_fails(text, tmp_path):
+    output = tmp_path / "v.tsv"
+    output.write_text("old\t1\n")
+    with pytest.raises(CorpusError):
+        run(vocab, text, "-o", output, "--min-count", 50)
+    assert output.read_text() == "old\t1\n"
+    with pytest.raises(OutputError):
+        run(vocab, text, "-o", tmp_path / "missing" / "v.tsv", "--min-count", 1)
+
+
+def test_cache_lists_and_clears(text, folder):
+    corpus = encode_corpus([text], CorpusOptions(1))
+    listed = run(cache)
+    header, row = listed.stdout.splitlines()
+    values = dict(zip(header.split("\t"), row.split("\t"), strict=True))
+    size = sum(path.stat().st_size for path in corpus.path.iterdir())
+    assert values["path"] == str(corpus.path)
+    assert values["inputs"] == str(text)
+    assert (values["bytes"], values["tokens"], values["words"]) == (str(size), "7", "6")
+    assert "1 entries" in listed.stderr
+    (entry,) = json.loads(run(cache, "--json").stdout)
+    assert (entry["path"], entry["bytes"], entry["inputs"]) == (str(corpus.path), size, [str(text)])
+    cleared = run(cache, "--clear")
+    assert f"{size} bytes freed" in cleared.stderr
+    assert list(folder.iterdir()) == []
+    assert run(cache).stdout.splitlines() == [header]
+    assert json.loads(run(cache, "--json").stdout) == []
+
+
+def test_cache_in_another_folder(text, tmp_path, folder):
+    other = tmp_path / "other"
+    encode_corpus([text], CorpusOptions(1), cache_dir=other)
+    assert str(other) in run(cache, "--cache", other).stdout
+    assert not folder.exists()
