@@ -81,10 +81,10 @@ def save_model_folder(
     """Write a model folder, replacing an older one only when it is complete.
 
     ``config`` (any names but ``format``, ``format_version`` and ``counts``) and ``training`` are written as
-    JSON, ``output_parameters`` as one ``.npy`` file each. ``training`` may be a function: it is called when the
-    arrays are written, so that it can tell how long that took. ``counts`` of None are written as falling ranks and
-    read back as None. Raises OutputError where ``path`` is something else than a model folder of ours, or
-    cannot be written, and FormatError where the sizes do not match.
+    JSON, ``output_parameters`` as one ``.npy`` file each. ``training`` may be a function: it is called when
+    the arrays are written, so that it can tell how long that took. ``counts`` of None are written as falling
+    ranks and read back as None. Raises OutputError where ``path`` is something else than a model folder of
+    ours, or cannot be written, and FormatError where the sizes do not match.
     """
     output_parameters = output_parameters or {}
     if input_vectors.ndim != 2 or len(words) != len(input_vectors):
