@@ -55,6 +55,8 @@ _HASH_MULTIPLIER = np.uint64(HASH_MULTIPLIER)
 _HASH_MIX = np.uint64(0x9E3779B97F4A7C15)
 # The block table and the word table hold at most this share of their slots, as a shift: one half.
 LOAD_SHIFT = 1
+# How many words ahead of its use an entry of the word table is fetched.
+_AHEAD = 12
 
 
 def _byte_pointer(context, builder, signature, args, element):
@@ -111,6 +113,23 @@ def _bit_count(typingctx, word):
         return builder.ctpop(args[0])
 
     return types.uint64(types.uint64), codegen
+
+
+@intrinsic
+def _prefetch(typingctx, array, row):
+    """Ask for row ``row`` of a C-ordered array (n, 4) of 8-byte numbers, which will be read soon."""
+
+    def codegen(context, builder, signature, args):
+        pointer, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        start = builder.gep(data, [builder.shl(args[1], ir.Constant(ir.IntType(64), 2))])
+        shape = ir.FunctionType(ir.VoidType(), [pointer, number, number, number])
+        function = builder.module.declare_intrinsic("llvm.prefetch", [pointer], shape)
+        # For reading, to be kept in all caches, data.
+        builder.call(function, [builder.bitcast(start, pointer), *(ir.Constant(number, n) for n in (0, 3, 1))])
+        return context.get_dummy_value()
+
+    return types.none(array, types.uint64), codegen
 
 
 @intrinsic
@@ -344,6 +363,26 @@ def _find(low, high, length, position, text, entries, slots, arena, shift, secre
 
 
 @njit(nogil=True, cache=True)
+def _filled(table, words):
+    """The ``words`` slots of a block table that hold a word, uint32, rising: which ones cannot be foreseen, so that
+    no branch depends on it."""
+    found = np.empty(words + 1, np.uint32)
+    n = _U0
+    for slot in range(table.shape[0]):
+        found[n] = slot
+        n += np.uint64(table[np.uint64(slot), 2] != _U0)
+    return found[:words]
+
+
+@njit(nogil=True, cache=True)
+def _prefetch_entry(table, slot, entries, slots, shift, secrets):
+    """Prefetch the entry that the word of a block table's ``slot`` will be compared with first."""
+    at = _slot_hash(table[slot, 0], table[slot, 1], table[slot, 2] >> _U32, secrets) >> shift
+    if slots[at] != 0:
+        _prefetch(entries, np.uint64(slots[at] - 1))
+
+
+@njit(nogil=True, cache=True)
 def merge_block(text, table, entries, slots, arena, sizes, secrets, mapping):
     """Add a block's words and counts to the word table.
 
@@ -354,11 +393,12 @@ def merge_block(text, table, entries, slots, arena, sizes, secrets, mapping):
     shift = _shift(slots)
     words = np.uint64(sizes[0])
     used = np.uint64(sizes[1])
-    for index in range(table.shape[0]):
-        slot = np.uint64(index)
+    filled = _filled(table, mapping.shape[0])
+    for index in range(filled.shape[0]):
+        if index + _AHEAD < filled.shape[0]:
+            _prefetch_entry(table, np.uint64(filled[index + _AHEAD]), entries, slots, shift, secrets)
+        slot = np.uint64(filled[index])
         meta = table[slot, 2]
-        if meta == _U0:
-            continue
         low = table[slot, 0]
         high = table[slot, 1]
         length = meta >> _U32
@@ -393,11 +433,12 @@ def look_up_block(text, table, entries, slots, arena, secrets, mapping, unknown)
     """
     shift = _shift(slots)
     found = _U0
-    for index in range(table.shape[0]):
-        slot = np.uint64(index)
+    filled = _filled(table, mapping.shape[0])
+    for index in range(filled.shape[0]):
+        if index + _AHEAD < filled.shape[0]:
+            _prefetch_entry(table, np.uint64(filled[index + _AHEAD]), entries, slots, shift, secrets)
+        slot = np.uint64(filled[index])
         meta = table[slot, 2]
-        if meta == _U0:
-            continue
         length = meta >> _U32
         position = table[slot, 3] >> _U32
         own = (meta & _ID_BITS) - _U1

@@ -236,15 +236,14 @@ class _Encoding:
     def totals(self, vocabulary: Vocabulary, report: Report) -> TextTotals:
         """Totals of the last reading; reports them."""
         last = self._passes[-1]
-        bad_bytes = last.bad_bytes + last.table.bad_bytes()
-        if bad_bytes:
-            report(f"{bad_bytes} bytes are not UTF-8; each bad run is read as U+FFFD")
+        if last.bad_bytes:
+            report(f"{last.bad_bytes} bytes are not UTF-8; each bad run is read as U+FFFD")
         kept = int(vocabulary.counts.sum())
         if self._given is None:
             report(f"{len(vocabulary)} words kept, {kept} of {last.raw_tokens} tokens ({kept / last.raw_tokens:.1%})")
         else:
             report(f"{len(vocabulary)} words given, {last.raw_tokens} tokens read")
-        return TextTotals(last.raw_tokens, bad_bytes, self.seconds())
+        return TextTotals(last.raw_tokens, last.bad_bytes, self.seconds())
 
     def renumber(self, final: np.ndarray) -> tuple[int, int, int, int]:
         """Write the final ids; returns their length, tokens, sentences and content hash."""

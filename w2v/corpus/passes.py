@@ -87,8 +87,8 @@ class NumberFile:
 class TextPass:
     """One pass over a text: blocks are tokenized by all threads and taken into ``table`` in their order.
 
-    table: WordTable. file: where the blocks' ids are noted, or None. Afterwards: raw_tokens, bad_bytes (of words
-    that are not in the table any more, or never were), done (bytes of text), waited (seconds).
+    table: WordTable. file: where the blocks' ids are noted, or None. Afterwards: raw_tokens, bad_bytes (of all text),
+    done (bytes of text), waited (seconds).
     """
 
     def __init__(self, sources: Sequence[Source], table: WordTable, file: NumberFile | None) -> None:
@@ -161,7 +161,6 @@ class CountPass(TextPass):
 
     def _commit(self, block: _PlacedBlock) -> None:
         self.table.add(block)
-        self.raw_tokens += int(np.count_nonzero(block.ids >= 0))
         if self._max_words is not None and len(self.table) > self._max_words:
             self._prune()
         self._place(block)
@@ -174,9 +173,19 @@ class CountPass(TextPass):
         counts = self.table.counts
         last = len(counts) - self._max_words - 1
         self._threshold = max(self._threshold + 1, int(np.partition(counts, last)[last]))
-        before = self.table.bad_bytes()
+        self._account(1)
         self.table.prune(self._threshold)
-        self.bad_bytes += before - self.table.bad_bytes()
+        self._account(-1)
+
+    def run(self, threads: int, progress: Callable[[int], None] | None = None) -> None:
+        """See TextPass."""
+        super().run(threads, progress)
+        self._account(1)
+
+    def _account(self, sign: int) -> None:
+        """Add what the table holds now to the totals, or take it off."""
+        self.raw_tokens += sign * int(self.table.counts.sum())
+        self.bad_bytes += sign * self.table.bad_bytes()
 
 
 class LookUpPass(TextPass):
