@@ -101,7 +101,9 @@ class CpuBackend:
                     thread.join()
         if failures:
             raise failures[0]
-        return _report(sums, rates[0])
+        done = _report(sums, rates[0])
+        progress(done)
+        return done
 
     def _chunk(
         self, ids: np.ndarray, begin: int, end: int, epoch: int, learning_rate: float, report: np.ndarray

@@ -1,0 +1,245 @@
+"""``w2v train`` end to end: what it writes, prints and refuses."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from w2v import KeyedVectors, __version__
+from w2v.cli import cli
+from w2v.vectors.folder import load_model_folder
+
+FAST = ["--vector-size", "16", "--epochs", "2", "--threads", "1", "--min-count", "1"]
+
+
+@pytest.fixture(autouse=True)
+def cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("W2V_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def text(tmp_path):
+    rng = np.random.default_rng(0)
+    words = np.array([f"word{number}" for number in range(60)])
+    weights = 1.0 / np.arange(1, 61)
+    lines = [" ".join(rng.choice(words, 12, p=weights / weights.sum())) for _ in range(800)]
+    path = tmp_path / "text.txt"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def invoke(*arguments, **options):
+    return CliRunner().invoke(cli, [str(argument) for argument in arguments], **options)
+
+
+def process(*arguments, **environment):
+    command = [sys.executable, "-m", "w2v", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment}, timeout=300)
+
+
+@pytest.mark.parametrize("objective", ["ns", "hs"])
+@pytest.mark.parametrize("model", ["skipgram", "cbow"])
+def test_model_folder(text, tmp_path, objective, model):
+    out = tmp_path / "model"
+    result = invoke("train", text, "-o", out, *FAST, "--objective", objective, "--model", model)
+    assert result.exit_code == 0, result.output
+    assert result.stdout == ""
+    lines = result.stderr.splitlines()
+    assert any("written to the cache" in line for line in lines)
+    assert lines[-1].startswith(f"saved to {out}")
+    folder = load_model_folder(out)
+    rows = 60 if objective == "ns" else 59
+    assert folder.input_vectors.shape == (60, 16)
+    assert folder.output_parameters["output_vectors"].shape == (rows, 16)
+    assert folder.config["objective"] == objective
+    assert folder.config["w2v_version"] == __version__
+    assert folder.config["alpha"] > folder.config["min_alpha"] > 0
+    assert len(folder.config["corpus"]["fingerprint"]) == 32
+    record = folder.training
+    phases = {"read", "encode", "upload", "compile", "train", "save", "total"}
+    assert set(record["seconds"]) == phases
+    assert all(isinstance(seconds, float) for seconds in record["seconds"].values())
+    assert record["seconds"]["total"] >= record["seconds"]["train"] > 0
+    assert record["seconds"]["save"] > 0
+    assert len(record["loss"]) == 2
+    assert 0 < record["loss"][1] < record["loss"][0]
+    assert record["words_per_second"] == pytest.approx(2 * 9600 / record["seconds"]["train"])
+    assert 0 < record["kept_words"] <= 2 * 9600
+    assert record["pairs"] > 0
+    assert record["heldout_nll"] is None
+    assert record["device"] == "cpu"
+    assert (out / "README.md").read_text(encoding="utf-8").startswith("# ")
+
+
+@pytest.mark.parametrize("suffix", [".bin", ".txt", ".vec", ".safetensors"])
+def test_vectors_alone(text, tmp_path, suffix):
+    out = tmp_path / f"vectors{suffix}"
+    assert invoke("train", text, "-o", out, *FAST, "--quiet").exit_code == 0
+    assert invoke("train", text, "-o", tmp_path / "model", *FAST, "--quiet").exit_code == 0
+    vectors = KeyedVectors.load(out)
+    model = KeyedVectors.load(tmp_path / "model")
+    assert vectors.index_to_key == model.index_to_key
+    np.testing.assert_allclose(vectors.vectors, model.vectors, rtol=1e-5)
+
+
+def test_quiet_says_nothing_and_a_cached_corpus_is_announced(text, tmp_path):
+    result = invoke("train", text, "-o", tmp_path / "a", *FAST, "--quiet")
+    assert (result.exit_code, result.output) == (0, "")
+    result = invoke("train", text, "-o", tmp_path / "b", *FAST)
+    assert "reused from the cache" in result.stderr
+    result = invoke("train", text, "-o", tmp_path / "c", *FAST, "--min-count", "2")
+    assert "written to the cache" in result.stderr
+    first, second = (load_model_folder(tmp_path / name) for name in "ab")
+    np.testing.assert_array_equal(first.input_vectors, second.input_vectors)
+
+
+def test_no_cache_leaves_nothing(text, tmp_path):
+    result = invoke("train", text, "-o", tmp_path / "model", *FAST, "--no-cache")
+    assert result.exit_code == 0
+    assert not (tmp_path / "cache").exists()
+
+
+def test_standard_input_and_folders(text, tmp_path):
+    folder = tmp_path / "folder"
+    (folder / "inner").mkdir(parents=True)
+    lines = text.read_bytes().splitlines(keepends=True)
+    (folder / "a.txt").write_bytes(b"".join(lines[:300]))
+    (folder / "inner" / "b.txt").write_bytes(b"".join(lines[300:]))
+    assert invoke("train", folder, "-o", tmp_path / "from-folder", *FAST).exit_code == 0
+    assert invoke("train", "-", "-o", tmp_path / "from-stdin", *FAST, input=text.read_bytes()).exit_code == 0
+    assert invoke("train", text, "-o", tmp_path / "from-file", *FAST).exit_code == 0
+    expected = load_model_folder(tmp_path / "from-file").input_vectors
+    for name in ("from-folder", "from-stdin"):
+        np.testing.assert_array_equal(load_model_folder(tmp_path / name).input_vectors, expected)
+
+
+def test_word2vec_c_spellings(text, tmp_path):
+    old = "-size 12 -window 3 -sample 0.01 -negative 4 -threads 1 -iter 2 -min-count 2 -alpha 0.03".split()
+    result = invoke("train", text, "-output", tmp_path / "old", *old)
+    assert result.exit_code == 0, result.output
+    config = load_model_folder(tmp_path / "old").config
+    names = ("vector_size", "window", "sample", "negative", "threads", "epochs", "min_count", "alpha")
+    assert [config[name] for name in names] == [12, 3, 0.01, 4, 1, 2, 2, 0.03]
+
+
+def test_progress_bar_on_request(text, tmp_path):
+    result = process("train", text, "-o", tmp_path / "model", *FAST, "--epochs", "3", "--progress")
+    assert result.returncode == 0
+    assert result.stdout == ""
+    for expected in ("epoch 3/3", "100%", "w/s", "loss ", "alpha ", "<"):
+        assert expected in result.stderr
+    assert "%|" not in process("train", text, "-o", tmp_path / "model", *FAST).stderr
+
+
+def test_saved_vocabulary(text, tmp_path):
+    vocabulary = tmp_path / "vocabulary.tsv"
+    assert invoke("vocab", text, "-o", vocabulary, "--min-count", "60").exit_code == 0
+    assert invoke("train", text, "-o", tmp_path / "model", *FAST, "--vocab", vocabulary).exit_code == 0
+    words = [line.split("\t")[0] for line in vocabulary.read_text(encoding="utf-8").splitlines()]
+    assert load_model_folder(tmp_path / "model").words == words
+    assert 2 < len(words) < 60
+
+
+def test_one_thread_is_reproducible_whatever_the_hash_seed(text, tmp_path):
+    found = []
+    for seed in ("1", "77"):
+        out = tmp_path / f"model{seed}"
+        assert process("train", text, "-o", out, *FAST, "--no-cache", PYTHONHASHSEED=seed).returncode == 0
+        found.append((out / "input_vectors.npy").read_bytes())
+    assert found[0] == found[1]
+
+
+FAILURES = [
+    (["absent.txt", "-o", "out"], 1, "absent.txt"),
+    (["{text}", "-o", "out", "--min-count", "100000"], 1, "min-count"),
+    (["{text}", "-o", "out", "--vector-size", "0"], 1, "--vector-size 0 is out of range"),
+    (["{text}", "-o", "out", "--alpha", "nan"], 1, "--alpha"),
+    (["{text}", "-o", "out", "--min-alpha", "1"], 1, "--min-alpha 1 is above"),
+    (["{text}", "-o", "out", "--device", "cuda"], 1, "--device cpu"),
+    (["{text}", "-o", "{text}/below"], 1, "text.txt"),
+    (["{text}", "-o", "out", "--vocab", "absent.tsv"], 1, "absent.tsv"),
+    (["{text}", "-o", "out", "--sample", "1e-9"], 1, "--sample 0"),
+    (["{text}", "-o", "out", "--alpha", "10", "--model", "cbow", "--cbow-sum", "--epochs", "40"], 1, "lower --alpha"),
+    (["{text}", "-o", "out", "--objective", "magic"], 2, "magic"),
+    (["{text}"], 2, "--output"),
+    (["-o", "out"], 2, "CORPUS"),
+    (["{text}", "-o", "out", "--threads", "0"], 2, "--threads"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "code", "message"), FAILURES, ids=lambda value: str(value)[:50])
+def test_failures_are_one_line(text, tmp_path, monkeypatch, capsys, arguments, code, message):
+    from w2v.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as exit_code:
+        main(["train", *[argument.format(text=text) for argument in arguments]])
+    captured = capsys.readouterr()
+    assert exit_code.value.code == code
+    assert captured.out == ""
+    last = captured.err.strip().splitlines()[-1]
+    assert message in last
+    if code == 1:
+        assert last.startswith("w2v: ")
+    assert "Traceback" not in captured.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_failed_run_leaves_the_old_model(text, tmp_path):
+    out = tmp_path / "model"
+    assert invoke("train", text, "-o", out, *FAST).exit_code == 0
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    result = invoke("train", text, "-o", out, *FAST, "--alpha", "10", "--model", "cbow", "--cbow-sum")
+    assert result.exit_code == 1
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    assert invoke("train", text, "-o", out, *FAST, "--seed", "2").exit_code == 0
+    assert json.loads((out / "config.json").read_text())["seed"] == 2
+
+
+def test_a_folder_of_others_is_not_replaced(text, tmp_path):
+    out = tmp_path / "holiday"
+    out.mkdir()
+    (out / "photo.jpg").write_bytes(b"precious")
+    result = invoke("train", text, "-o", out, *FAST)
+    assert result.exit_code == 1
+    assert (out / "photo.jpg").read_bytes() == b"precious"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_training_exits_130_and_leaves_nothing(text, tmp_path, number):
+    out = tmp_path / "model"
+    command = [sys.executable, "-m", "w2v", "train", str(text), "-o", str(out), *FAST, "--epochs", "1000000"]
+    running = subprocess.Popen(
+        [*command, "--progress"], stderr=subprocess.PIPE, text=True, bufsize=1, cwd=tmp_path, start_new_session=True
+    )
+    try:
+        read = ""
+        deadline = time.monotonic() + 120
+        while "epoch 2" not in read and time.monotonic() < deadline:
+            read += running.stderr.read(40)
+        running.send_signal(number)
+        _, rest = running.communicate(timeout=60)
+    finally:
+        running.kill()
+    assert running.returncode == 130
+    assert "Traceback" not in rest
+    assert rest.rstrip().endswith("w2v: interrupted")
+    assert not out.exists()
+    assert not [path.name for path in tmp_path.iterdir() if path.name not in {"text.txt", "cache"}]
+
+
+def test_every_command_has_help_and_is_in_the_readme():
+    readme = open(os.path.join(os.path.dirname(__file__), "..", "README.md"), encoding="utf-8").read()
+    for name, command in cli.commands.items():
+        assert command.help, name
+        assert f"w2v {name}" in readme, name
+        for parameter in command.params:
+            assert getattr(parameter, "help", "argument"), f"{name} {parameter.name}"
+        assert invoke(name, "--help").exit_code == 0
