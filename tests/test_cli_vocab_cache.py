@@ -71,7 +71,7 @@ def test_cache_lists_and_clears(text, folder):
     assert values["path"] == str(corpus.path)
     assert values["inputs"] == str(text)
     assert (values["bytes"], values["tokens"], values["words"]) == (str(size), "7", "6")
-    assert "1 entries" in listed.stderr
+    assert "1 entry in" in listed.stderr
     (entry,) = json.loads(run(cache, "--json").stdout)
     assert (entry["path"], entry["bytes"], entry["inputs"]) == (str(corpus.path), size, [str(text)])
     cleared = run(cache, "--clear")

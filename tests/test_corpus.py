@@ -170,7 +170,9 @@ def test_words_that_decode_to_the_same_are_one(tmp_path):
     assert corpus.vocabulary.words == ["a\ufffd", "b"]
     assert corpus.vocabulary.counts.tolist() == [3, 2]
     assert corpus.bad_bytes == 2
-    assert any("2 bytes are not UTF-8" in message for message in messages)
+    assert sum("2 bytes are not UTF-8" in message for message in messages) == 1
+    assert encode_corpus([tmp_path / "text.txt"], KEEP_ALL, report=messages.append).from_cache
+    assert sum("2 bytes are not UTF-8" in message for message in messages) == 2
 
 
 def test_merged_words_are_counted_together_against_min_count(tmp_path):
@@ -412,6 +414,18 @@ def test_a_full_disk_is_reported():
     file = passes.NumberFile(Path("/dev/full"))
     with pytest.raises(OutputError, match="--cache DIR"):
         file.write(0, np.zeros(10, np.int32))
+    file.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a file system with holes")
+def test_positions_past_two_to_the_31(tmp_path):
+    file = passes.NumberFile(tmp_path / "ids.bin")
+    written, read = np.arange(5, dtype=np.int32), np.empty(5, np.int32)
+    file.write(2**31 + 3, written)
+    file.read(2**31 + 3, read)
+    assert read.tolist() == written.tolist()
+    file.truncate(2**31 + 5)
+    assert (tmp_path / "ids.bin").stat().st_size == 4 * (2**31 + 5)
     file.close()
 
 

@@ -29,9 +29,9 @@ def cache(clear: bool, cache_dir: Path | None, as_json: bool) -> None:
     store = CorpusCache(cache_dir)
     if clear:
         removed, freed, kept = store.clear()
-        click.echo(f"w2v: {removed} entries removed from {store.root}, {describe_size(freed)} freed", err=True)
+        click.echo(f"{_entries(removed)} removed from {store.root}, {describe_size(freed)} freed", err=True)
         for path in kept:
-            click.echo(f"w2v: {path} is in use and stays", err=True)
+            click.echo(f"{path} is in use and stays", err=True)
         return
     entries = store.entries()
     print_table(
@@ -50,4 +50,8 @@ def cache(clear: bool, cache_dir: Path | None, as_json: bool) -> None:
         as_json,
     )
     total = describe_size(sum(entry.size for entry in entries))
-    click.echo(f"w2v: {len(entries)} entries in {store.root}, {total}", err=True)
+    click.echo(f"{_entries(len(entries))} in {store.root}, {total}", err=True)
+
+
+def _entries(count: int) -> str:
+    return "1 entry" if count == 1 else f"{count} entries"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -30,12 +31,14 @@ def vocab(
     CORPUS: text files, folders, or - for standard input; .gz .bz2 .xz .zst are decompressed. VOCAB.tsv gets one
     line per word, word<TAB>count, the most frequent first; `w2v train --vocab` takes it.
     """
+    from w2v.cli.text_progress import TextBar
     from w2v.corpus import CorpusOptions, count_words
 
     options = CorpusOptions(min_count, max_vocab_size, max_final_vocab, lowercase)
-    vocabulary, totals = count_words(
-        corpus, options, threads=threads, report=lambda message: click.echo(f"w2v: {message}", err=True)
-    )
+    shown = sys.stderr.isatty()
+    with TextBar(corpus, shown) as bar:
+        report = bar.write if shown else lambda message: click.echo(message, err=True)
+        vocabulary, totals = count_words(corpus, options, threads=threads, report=report, progress=bar.update)
     vocabulary.save(output)
     seconds = sum(totals.seconds.values())
-    click.echo(f"w2v: {len(vocabulary)} words written to {output} ({seconds:.1f} s)", err=True)
+    click.echo(f"{len(vocabulary)} words written to {output} ({seconds:.1f} s)", err=True)

@@ -64,6 +64,7 @@ def encode_corpus(
     corpus = cache.find(key, report)
     if corpus is not None:
         report(f"encoded corpus reused from the cache: {corpus.path} ({describe_size(corpus.size)})")
+        _report_bad_bytes(corpus.bad_bytes, report)
         return corpus
     with cache.building() as folder:
         vocabulary, seconds = _encode_into(folder, sources, options, threads, report, progress, identity)
@@ -236,8 +237,7 @@ class _Encoding:
     def totals(self, vocabulary: Vocabulary, report: Report) -> TextTotals:
         """Totals of the last reading; reports them."""
         last = self._passes[-1]
-        if last.bad_bytes:
-            report(f"{last.bad_bytes} bytes are not UTF-8; each bad run is read as U+FFFD")
+        _report_bad_bytes(last.bad_bytes, report)
         kept = int(vocabulary.counts.sum())
         if self._given is None:
             report(f"{len(vocabulary)} words kept, {kept} of {last.raw_tokens} tokens ({kept / last.raw_tokens:.1%})")
@@ -267,6 +267,11 @@ class _Encoding:
                 path.unlink(missing_ok=True)
         if self._spool is not None:
             shutil.rmtree(self._spool, ignore_errors=True)
+
+
+def _report_bad_bytes(count: int, report: Report) -> None:
+    if count:
+        report(f"{count} bytes are not UTF-8: they are read as U+FFFD")
 
 
 def _all_words(table, options: CorpusOptions) -> list[str]:  # noqa: ANN001 (a WordTable)

@@ -126,4 +126,4 @@ def write_meta(path: Path, vocabulary: Vocabulary, totals: CorpusTotals, inputs:
         "options": options,
         "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
-    (path / META).write_text(json.dumps(meta, ensure_ascii=False, indent=1), "utf-8")
+    (path / META).write_text(json.dumps(meta, indent=1), "utf-8")
