@@ -83,7 +83,7 @@ create_environment() {
 install_project() {
     local log="$1/install.log"
     if ! (cd "$ROOT" && environment_pip "$1" install --editable ".${2:+[$2]}") >"$log" 2>&1; then
-        if grep -qE 'NewConnectionError|ConnectTimeout|NameResolutionError' "$log"; then
+        if grep -qE 'NewConnectionError|ConnectTimeout|NameResolutionError|from versions: none' "$log"; then
             die "pip could not reach its package index: check the network, then run this again (details: $log)"
         fi
         grep -E '^ *(ERROR|error)' "$log" | head -n 5 >&2 || true
