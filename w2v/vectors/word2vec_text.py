@@ -14,6 +14,7 @@ from typing import BinaryIO
 import numpy as np
 
 from w2v.errors import FormatError
+from w2v.vectors.decimals import parse_decimals
 from w2v.vectors.rows import MAX_DIMENSIONS, Header, RowBuffer, WordDecoder, check_header, parse_header
 
 _BLOCK = 1 << 22
@@ -139,7 +140,7 @@ def _parse_block(
         numbers.append(number)
         words.append(decoder.decode(word, f"line {number}"))
         values.append(rest)
-    vectors = _numbers(b" ".join(values), dtype)
+    vectors = _numbers(b" ".join(values), len(words) * dimensions, dtype)
     if len(vectors) != len(words) * dimensions:
         bad = next((n for n, rest in zip(numbers, values, strict=True) if not _all_numbers(rest)), first)
         raise FormatError(f"{path}, line {bad}: a field where a number is expected is none")
@@ -172,11 +173,13 @@ def _count_numbers(line: bytes) -> int:
     return count
 
 
-def _numbers(text: bytes, dtype: np.dtype) -> np.ndarray:
-    """All numbers of ``text`` up to the first field that is none, in float32 or wider."""
+def _numbers(text: bytes, count: int, dtype: np.dtype) -> np.ndarray:
+    """The ``count`` numbers of ``text``, in float32 or wider; another number of them where a field is none."""
     wide = np.promote_types(dtype, np.float32)
     if not text:
         return np.empty(0, wide)
+    if wide == np.float32 and (vectors := parse_decimals(text, count)) is not None:
+        return vectors
     with warnings.catch_warnings():
         # NumPy reports garbage as a warning, later versions as an error; the caller counts either way.
         warnings.simplefilter("ignore", DeprecationWarning)
