@@ -99,6 +99,7 @@ class TextPass:
         self.bad_bytes = 0
         self.waited = 0.0
         self._file = file
+        self._noting = file is not None
         self._noted = 0
         self._reader = BlockReader(sources, PADDING)
         self.done = 0
@@ -127,7 +128,7 @@ class TextPass:
         """Give a block its place in the file."""
         self.done += block.length
         block.position = -1
-        if self._file is not None:
+        if self._noting:
             block.position = self._noted
             self._noted += len(block.ids) + len(block.mapping)
             self.sizes.append((len(block.ids), len(block.mapping)))
@@ -168,7 +169,7 @@ class CountPass(TextPass):
     def _prune(self) -> None:
         """Forget rare words; the ids noted so far lose their meaning, so no more are noted."""
         self.pruned = True
-        self._file = None
+        self._noting = False
         # The most frequent word that has to go decides, and the threshold rises by one at least.
         counts = self.table.counts
         last = len(counts) - self._max_words - 1
