@@ -30,9 +30,16 @@ def model(tmp_path):
     return path
 
 
+def runner():
+    try:
+        return CliRunner(mix_stderr=False)
+    except TypeError:  # from click 8.2 on they are always apart
+        return CliRunner()
+
+
 def run(command, *arguments, error=None):
     """The result of a command; an exception other than ``error`` fails the test."""
-    result = CliRunner().invoke(command, [str(argument) for argument in arguments])
+    result = runner().invoke(command, [str(argument) for argument in arguments])
     if error is None:
         assert result.exception is None, result.output
     else:

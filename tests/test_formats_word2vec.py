@@ -1,5 +1,7 @@
 """word2vec text and binary, GloVe, fastText and safetensors: round trips, repairs, and gensim in both directions."""
 
+import os
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -256,6 +258,14 @@ def test_outputs_that_cannot_be(tmp_path):
     (tmp_path / "file").write_text("x", "utf-8")
     with pytest.raises(OutputError, match=r"cannot write"):
         save_vectors(tmp_path / "file" / "v.txt", make())
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_pipes_and_devices_are_not_replaced(tmp_path):
+    os.mkfifo(tmp_path / "v.bin")
+    with pytest.raises(OutputError, match="device or a pipe"):
+        save_vectors(tmp_path / "v.bin", make())
+    assert not (tmp_path / "v.bin").is_file()
 
 
 def test_a_failing_write_leaves_the_old_file(tmp_path, monkeypatch):

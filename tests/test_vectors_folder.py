@@ -63,6 +63,18 @@ def test_the_files_are_those_of_the_contract(tmp_path):
         assert text in card
 
 
+def test_the_training_record_may_be_made_late(tmp_path):
+    seen = []
+
+    def record():
+        seen.append([entry.name for entry in tmp_path.rglob("*.npy")])
+        return TRAINING
+
+    save(tmp_path / "model", training=record)
+    assert len(seen[0]) == 3
+    assert load_model_folder(tmp_path / "model").training["pairs"] == 7
+
+
 def test_changes_to_mapped_vectors_stay_in_memory(tmp_path):
     save(tmp_path / "model")
     before = contents(tmp_path / "model")

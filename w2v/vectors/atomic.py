@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -21,6 +22,8 @@ def atomic_file(path: str | os.PathLike) -> Iterator[Path]:
     target = Path(os.path.realpath(path))
     if target.is_dir():
         raise OutputError(f"{path} is a folder: give a file name to write to")
+    if target.exists() and not target.is_file():
+        raise OutputError(f"{path} is a device or a pipe, which a finished file cannot replace: write to a file")
     temporary = _sibling(target, "tmp")
     with _reported(path):
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -56,10 +59,11 @@ def atomic_folder(path: str | os.PathLike, check: Callable[[Path], None]) -> Ite
                 _sync(entry)
             _sync(temporary)
             _swap(temporary, target, aside)
-            _sync(target.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     shutil.rmtree(aside, ignore_errors=True)
+    with _reported(path):
+        _sync(target.parent)
 
 
 def _swap(new: Path, target: Path, aside: Path) -> None:
@@ -76,7 +80,7 @@ def _swap(new: Path, target: Path, aside: Path) -> None:
 
 
 def _sibling(path: Path, kind: str) -> Path:
-    return path.with_name(f".{path.name}.{kind}-{os.getpid()}")
+    return path.with_name(f".{path.name}.{kind}-{secrets.token_hex(4)}")
 
 
 def _sync(path: Path) -> None:

@@ -76,11 +76,12 @@ class KeyedVectors(SimilarityQueries):
         rows = [{"section": name, "correct": part.correct, "incorrect": part.incorrect} for name, part in named]
         return (total.accuracy if total.covered else 0.0), rows
 
-    def save(self, fname: str | os.PathLike) -> None:
+    def save(self, fname: str | os.PathLike, *args: object, **kwargs: object) -> None:
         """Write a model folder that holds these vectors only (see ``w2v.vectors.folder``).
 
-        Rows are written by falling count where counts are known. Raises OutputError where ``fname`` is
-        something else than such a folder.
+        Rows are written by falling count where counts are known. gensim's further arguments (``separately``,
+        ``pickle_protocol``, ...) have no effect. Raises OutputError where ``fname`` is something else than
+        such a folder.
         """
         from w2v.vectors.files import save_as_folder
 
@@ -114,9 +115,10 @@ class KeyedVectors(SimilarityQueries):
     ) -> KeyedVectors:
         """Read word2vec's text or ``binary`` format, compressed or not; see ``w2v.vectors.word2vec_text``.
 
-        ``fvocab``: a file of words and counts (word2vec's ``-save-vocab``); without it the ranks stand in for
-        the counts. ``limit`` reads the first rows only. ``no_header`` reads GloVe's text format (found
-        without asking unless the first line looks like a header). Raises FormatError naming the line or byte.
+        ``fvocab``: a file of words and counts (word2vec's ``-save-vocab``; words it lacks count 0); without
+        it the ranks stand in for the counts. ``limit`` reads the first rows only. ``no_header`` reads GloVe's
+        text format (found without asking unless the first line looks like a header). Raises FormatError
+        naming the line or byte.
         """
         from w2v.vectors import word2vec_format
 
