@@ -11,19 +11,21 @@ _CARD = """\
 
 ## How to load them
 
-    w2v similar FOLDER WORD
+On the command line `w2v similar FOLDER WORD`, in Python:
 
-    from w2v import KeyedVectors
-    vectors = KeyedVectors.load("FOLDER")
-    vectors.most_similar("WORD")
+```python
+from w2v import KeyedVectors
+
+vectors = KeyedVectors.load("FOLDER")
+vectors.most_similar("WORD")
+```
 
 `input_vectors.npy` is a plain NumPy array (float32, one row per line of `vocabulary.tsv`); nothing is
 pickled.
 
 ## Settings
 
-{settings}
-{results}
+{settings}{results}
 ## Counts
 
 `vocabulary.tsv` holds each word, a tab, and {counts}.
@@ -50,8 +52,8 @@ def model_card(
 
 
 def _table(values: Mapping[str, object]) -> str:
-    """Rows of the plain values, nested ones left to the JSON files."""
-    plain = {name: value for name, value in values.items() if not isinstance(value, (dict, list))}
+    """A table of the plain values; nested ones are left to the JSON files."""
+    plain = {name: value for name, value in values.items() if not (value is None or isinstance(value, (dict, list)))}
     if not plain:
         return ""
     rows = "".join(f"| {name} | {_cell(value)} |\n" for name, value in plain.items())
@@ -59,11 +61,11 @@ def _table(values: Mapping[str, object]) -> str:
 
 
 def _results(training: Mapping[str, object]) -> str:
-    seconds = training.get("seconds")
+    seconds, loss = training.get("seconds"), training.get("loss")
     values = {
         "words per second": training.get("words_per_second"),
         "training seconds": seconds.get("train") if isinstance(seconds, Mapping) else None,
-        "loss per pair, last epoch": (training.get("loss") or [None])[-1],
+        "loss per pair, last epoch": loss[-1] if isinstance(loss, list) and loss else None,
         "held-out nats per pair": training.get("heldout_nll"),
         "device": training.get("device"),
     }
