@@ -5,6 +5,7 @@ import gzip
 import lzma
 import os
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -115,6 +116,21 @@ def test_same_result_at_any_thread_count(tmp_path, monkeypatch, options):
         with encode_corpus([path], options, threads=threads, use_cache=False) as corpus:
             results.append((np.array(corpus.ids).tobytes(), corpus.vocabulary.fingerprint, corpus.fingerprint))
     assert len(set(results)) == 1
+
+
+def test_pruning_while_earlier_blocks_are_still_being_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(passes, "BLOCK_SIZE", 5000)
+    path = write(tmp_path, zipf_text())
+    options = CorpusOptions(2, max_vocab_size=900)
+    expected = encode_corpus([path], options, threads=1, use_cache=False).fingerprint
+    write_now = passes.NumberFile.write
+
+    def write_late(self, position, numbers):
+        time.sleep(0.005)
+        write_now(self, position, numbers)
+
+    monkeypatch.setattr(passes.NumberFile, "write", write_late)
+    assert encode_corpus([path], options, threads=4, use_cache=False).fingerprint == expected
 
 
 def test_block_size_changes_nothing_without_pruning(tmp_path, monkeypatch):

@@ -16,9 +16,9 @@ from w2v.corpus.words import Block, WordTable, join_unknown, renumber, without_f
 from w2v.errors import OutputError
 from w2v.kernels.tokenizer import DROPPED, END, HASH_MULTIPLIER, PADDING
 
-# Bytes of text per block: larger ones share more of the merging, smaller ones fit the cache; measured flat from
-# 2 to 8 MiB. What --max-vocab-size prunes depends on it, so a change is a change of results.
-BLOCK_SIZE = 1 << 22
+# Bytes of text per block: larger ones share more of the merging, smaller ones fit the cache; measured best at
+# 2 MiB (1 and 4 are close). What --max-vocab-size prunes depends on it, so a change is a change of results.
+BLOCK_SIZE = 1 << 21
 _WRAP = (1 << 64) - 1
 
 
