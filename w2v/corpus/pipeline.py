@@ -41,7 +41,8 @@ class Pipeline(Generic[Slot]):
         self.waited = 0.0
 
     def run(self, threads: int, tick: Callable[[], None] | None = None) -> None:
-        """Run to the end with ``threads`` workers; ``tick`` is called by the calling thread every tenth of a second.
+        """Run to the end with ``threads`` workers; ``tick`` is called by the calling thread every tenth of a second,
+        and at the end.
 
         ``waited`` is afterwards the mean time (seconds) for which workers had nothing to do but wait for input.
         """
@@ -56,6 +57,9 @@ class Pipeline(Generic[Slot]):
                     thread.join(0.1)
                     if tick is not None:
                         tick()
+            # Once more, for those who want to see the end.
+            if tick is not None:
+                tick()
         except BaseException as error:
             self._stop(error)
             for thread in workers:
