@@ -281,3 +281,19 @@ def test_a_failing_write_leaves_the_old_file(tmp_path, monkeypatch):
         save_vectors(path, make(seed=1))
     assert path.read_bytes() == before
     assert [entry.name for entry in tmp_path.iterdir()] == ["v.txt"]
+
+
+def test_safetensors_are_mapped_and_never_written(tmp_path):
+    pytest.importorskip("safetensors")
+    path = tmp_path / "v.safetensors"
+    save_vectors(path, KeyedVectors.from_arrays(["a", "b"], np.eye(2, dtype=np.float32)))
+    before = path.read_bytes()
+    loaded = load_vectors(path)
+    base = loaded.vectors
+    while isinstance(base, np.ndarray) and not isinstance(base, np.memmap):
+        base = base.base
+    assert isinstance(base, np.memmap)
+    loaded.vectors[:] = 7
+    assert path.read_bytes() == before
+    assert load_vectors(path, limit=1).vectors.tolist() == [[1.0, 0.0]]
+    np.testing.assert_array_equal(load_vectors(path, mmap=False).vectors, np.eye(2))

@@ -41,8 +41,8 @@ def load_vectors(
 ) -> KeyedVectors:
     """Read the vectors of a model folder or of any vector file; the format is found from the content.
 
-    ``limit`` keeps the first rows only. ``mmap`` maps the vectors of a model folder copy-on-write; the other
-    formats are read at once. ``kind`` is the class to make, by default KeyedVectors. What had to be repaired
+    ``limit`` keeps the first rows only. ``mmap`` maps the vectors of a model folder or of a
+    safetensors file copy-on-write; the word2vec formats, whose rows stand between words, are read at once. ``kind`` is the class to make, by default KeyedVectors. What had to be repaired
     (words that are not UTF-8, empty or duplicate) is warned about. Raises FormatError (also for a missing
     file) naming the file and the line or byte.
     """
@@ -55,7 +55,7 @@ def load_vectors(
         counts = None if folder.counts is None else folder.counts[:limit]
         return kind.from_arrays(folder.words[:limit], folder.input_vectors[:limit], counts)
     if found == "safetensors":
-        return kind.from_arrays(*_read_safetensors(path, limit))
+        return kind.from_arrays(*_read_safetensors(path, limit, mmap))
     return kind.from_arrays(*read_word2vec(path, found == "binary", limit))
 
 
@@ -116,10 +116,10 @@ def _is_text(head: bytes, suffix: str) -> bool:
     return suffix != ".bin" and not any(byte < 9 or 13 < byte < 32 for byte in rest[:_ROWS_AT_ONCE])
 
 
-def _read_safetensors(path: Path, limit: int | None) -> tuple[list[str], np.ndarray, np.ndarray | None]:
+def _read_safetensors(path: Path, limit: int | None, mmap: bool) -> tuple[list[str], np.ndarray, np.ndarray | None]:
     from w2v.vectors.safetensors_file import read_safetensors
 
-    words, vectors, counts = read_safetensors(path, limit)
+    words, vectors, counts = read_safetensors(path, limit, mmap)
     keep = drop_duplicates(words, path)
     if keep is None:
         return words, vectors, counts

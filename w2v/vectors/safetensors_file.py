@@ -7,6 +7,7 @@ known. Metadata: ``format`` = ``w2v-vectors``, ``format_version`` = ``1``.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,13 @@ from w2v.vectors.words import encode_words
 _METADATA = {"format": "w2v-vectors", "format_version": "1"}
 
 
-def read_safetensors(path: Path, limit: int | None) -> tuple[list[str], np.ndarray, np.ndarray | None]:
-    """Words, vectors float32 (V, D) and counts; FormatError where a tensor is missing or does not fit."""
+def read_safetensors(
+    path: Path, limit: int | None, mmap: bool = True
+) -> tuple[list[str], np.ndarray, np.ndarray | None]:
+    """Words, vectors float32 (V, D) and counts; FormatError where a tensor is missing or does not fit.
+
+    With ``mmap`` the vectors are mapped copy-on-write from the file, so that changes never reach it.
+    """
     safetensors = require("safetensors", "hub", f"reading {path}")
     try:
         with safetensors.safe_open(path, framework="numpy") as opened:
@@ -26,7 +32,8 @@ def read_safetensors(path: Path, limit: int | None) -> tuple[list[str], np.ndarr
             missing = {"input_vectors", "words", "word_ends"} - names
             if missing:
                 raise FormatError(f"{path}: no tensor {sorted(missing)[0]!r}: not a file that w2v wrote")
-            vectors = opened.get_tensor("input_vectors")[:limit]
+            vectors = _mapped(path, "input_vectors") if mmap else opened.get_tensor("input_vectors")
+            vectors = vectors[:limit]
             text = opened.get_tensor("words")
             ends = opened.get_tensor("word_ends")
             counts = opened.get_tensor("counts") if "counts" in names else None
@@ -35,6 +42,19 @@ def read_safetensors(path: Path, limit: int | None) -> tuple[list[str], np.ndarr
             raise
         raise FormatError(f"{path}: not a readable safetensors file: {str(error).splitlines()[0]}") from error
     return _checked(path, vectors, text, ends, counts, limit)
+
+
+def _mapped(path: Path, name: str) -> np.ndarray:
+    """A tensor of a file whose header the library has validated: 8 bytes of length, JSON, data (little-endian)."""
+    with path.open("rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+        entry = json.loads(stream.read(length))[name]
+    if entry["dtype"] != "F32":
+        raise FormatError(f"{path}: {name} holds {entry['dtype']}, not F32: not a file that w2v wrote")
+    offset = 8 + length + entry["data_offsets"][0]
+    if 0 in entry["shape"]:
+        return np.zeros(entry["shape"], np.float32)  # nothing can be mapped
+    return np.asarray(np.memmap(path, "<f4", "c", offset, tuple(entry["shape"])))
 
 
 def _checked(
