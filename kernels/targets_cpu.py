@@ -12,12 +12,12 @@ from numba.extending import overload
 from .random import alias_draw
 
 NoiseTables = namedtuple("NoiseTables", "buckets negative")
-NoiseTables.__doc__ = """Negative sampling: buckets (V,) uint64 of the noise's alias table (see ``random.alias_draw``),
+NoiseTables.__doc__ = """Negative sampling: buckets (V,) uint64 of the noise's alias table (``random.alias_draw``),
 and ``negative``, the number of noise words."""
 
 PathTables = namedtuple("PathTables", "offsets nodes codes longest")
-PathTables.__doc__ = """Hierarchical softmax: word w's path is nodes[offsets[w]:offsets[w+1]] (int32 rows of the output
-vectors) with the branch taken at each in codes (int8); offsets (V+1,) int64; ``longest`` path."""
+PathTables.__doc__ = """Hierarchical softmax: word w's path is nodes[offsets[w]:offsets[w+1]] (int32 rows of the
+output vectors) with the branch taken at each in codes (int8); offsets (V+1,) int64; ``longest`` path."""
 
 
 def list_targets(tables, word, key, first_draw, rows, signs):
