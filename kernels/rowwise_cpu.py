@@ -6,8 +6,14 @@ Per window, with inputs x_c (c < C: the context rows, or their one mean), output
     x_c += Σ_k g_ck o_k     o_k += Σ_c g_ck x_c
 
 All logits and both sums read the rows as they were before the window: it is one small matrix product there and two
-back (Ji et al. 2016, Parallelizing Word2Vec in Shared and Distributed Memory), done in registers: tiles of 4 inputs
-× 3 outputs for the logits, and for the updates one vector's width of 6 output rows against all the inputs.
+back (Ji et al. 2016, Parallelizing Word2Vec in Shared and Distributed Memory), done in registers: tiles of 2 inputs
+× 6 outputs for the logits, and for the updates one vector's width of 6 output rows against all the inputs.
+
+word2vec.c goes through the contexts one by one, and each meets the output rows as the one before left them. Under
+hierarchical softmax that matters: the contexts of a window share the whole path, and pushing it C times from where it
+stood overshoots. ``in_turn`` brings the order back without giving up the matrix product: the logit of context c
+against a row that earlier contexts e have moved is z_ck + Σ_e g_ek (x_e · x_c), so the products of the contexts among
+themselves are all it takes. Two contexts go at a time, which costs nothing in quality and halves the waiting.
 
 Threads run chunks of the corpus side by side and race on the rows (Hogwild: Recht et al. 2011).
 Rows are padded with zeros to a multiple of 16 floats (``simd.ROW_MULTIPLE``), which stay zero.
@@ -31,6 +37,7 @@ from .simd import (
     select_negative,
     splat,
     store,
+    store_sums2x2,
     store_sums4,
     sub,
     total,
@@ -44,11 +51,12 @@ _LINE = 64
 
 
 @kernel
-def logits(inputs, n_inputs, outputs, n_outputs, row_bytes, z):
-    """z at ``step_index(c, k)`` = x_c · o_k. inputs, outputs: row addresses; both numbers are padded to even."""
+def logits(inputs, n_inputs, outputs, n_outputs, row_bytes, z, stride):
+    """z[c·stride + k] = x_c · o_k. inputs, outputs: row addresses; both numbers are padded to even."""
     for c in range(0, n_inputs, 2):
         x0, x1 = inputs[c], inputs[c + 1]
-        at = z + _FLOAT * c * n_outputs
+        z0 = z + _FLOAT * c * stride
+        z1 = z0 + _FLOAT * stride
         k = 0
         while k + 6 <= n_outputs:
             o0, o1, o2 = outputs[k], outputs[k + 1], outputs[k + 2]
@@ -68,9 +76,10 @@ def logits(inputs, n_inputs, outputs, n_outputs, row_bytes, z):
                 a4, b4 = fma(u, o, a4), fma(v, o, b4)
                 o = load(o5 + offset)
                 a5, b5 = fma(u, o, a5), fma(v, o, b5)
-            store_sums4(at + 2 * _FLOAT * k, a0, b0, a1, b1)
-            store_sums4(at + 2 * _FLOAT * (k + 2), a2, b2, a3, b3)
-            store_sums4(at + 2 * _FLOAT * (k + 4), a4, b4, a5, b5)
+            at = _FLOAT * k
+            store_sums4(z0 + at, a0, a1, a2, a3)
+            store_sums4(z1 + at, b0, b1, b2, b3)
+            store_sums2x2(z0 + at + 16, z1 + at + 16, a4, a5, b4, b5)
             k += 6
         while k < n_outputs:
             o0, o1 = outputs[k], outputs[k + 1]
@@ -81,8 +90,26 @@ def logits(inputs, n_inputs, outputs, n_outputs, row_bytes, z):
                 a0, b0 = fma(u, o, a0), fma(v, o, b0)
                 o = load(o1 + offset)
                 a1, b1 = fma(u, o, a1), fma(v, o, b1)
-            store_sums4(at + 2 * _FLOAT * k, a0, b0, a1, b1)
+            store_sums2x2(z0 + _FLOAT * k, z1 + _FLOAT * k, a0, a1, b0, b1)
             k += 2
+
+
+@kernel
+def products_with_earlier(inputs, n_inputs, row_bytes, products, side):
+    """products[c·side + e] = x_c · x_e for every e in a pair of inputs before c's own; n_inputs is padded to even."""
+    for c in range(2, n_inputs, 2):
+        x0, x1 = inputs[c], inputs[c + 1]
+        for e in range(0, c, 2):
+            y0, y1 = inputs[e], inputs[e + 1]
+            a0 = a1 = b0 = b1 = zero()
+            for offset in range(0, row_bytes, VECTOR_BYTES):
+                u, v = load(x0 + offset), load(x1 + offset)
+                y = load(y0 + offset)
+                a0, b0 = fma(u, y, a0), fma(v, y, b0)
+                y = load(y1 + offset)
+                a1, b1 = fma(u, y, a1), fma(v, y, b1)
+            at = products + _FLOAT * (c * side + e)
+            store_sums2x2(at, at + _FLOAT * side, a0, a1, b0, b1)
 
 
 @kernel
@@ -99,44 +126,80 @@ def logits_of_one(x, outputs, n_outputs, row_bytes, z):
 
 
 @kernel
+def logistic(s, z):
+    """(s · σ(−s z), s² log(1 + exp(−s z))) on vectors: the step before the learning rate, and the loss in nats.
+
+    A sign s of 0 (padding) makes both 0.
+    """
+    one, two = splat(np.float32(1.0)), splat(np.float32(2.0))
+    y = mul(s, z)
+    t = exp_minus_abs(y)
+    # σ(−y) is t/(1+t) for y ≥ 0 and 1/(1+t) below.
+    step = mul(s, div(select_negative(y, one, t), add(one, t)))
+    # log(1+t) = 2 artanh(t/(2+t)), whose argument is at most 1/3: six terms reach float32's precision.
+    r = div(t, add(two, t))
+    q = mul(r, r)
+    series = fma(q, splat(np.float32(1 / 11)), splat(np.float32(1 / 9)))
+    series = fma(q, series, splat(np.float32(1 / 7)))
+    series = fma(q, series, splat(np.float32(1 / 5)))
+    series = fma(q, series, splat(np.float32(1 / 3)))
+    series = fma(q, series, one)
+    loss = sub(mul(mul(two, r), series), select_negative(y, y, zero()))
+    return step, mul(mul(s, s), loss)
+
+
+@kernel
 def binary_logistic(z, signs, count, learning_rate):
     """Turn logits into steps: z ← lr · s · σ(−s z); return the summed loss Σ log(1 + exp(−s z)), float64 nats.
 
-    z, signs: addresses of ``count`` floats, padded to whole vectors; a sign of 0 makes step and loss 0 (padding).
+    z, signs: addresses of ``count`` floats, padded to whole vectors with signs of 0.
     """
     rate = splat(np.float32(learning_rate))
-    one, two = splat(np.float32(1.0)), splat(np.float32(2.0))
     loss = zero()
     for offset in range(0, count * _FLOAT, VECTOR_BYTES):
-        s = load(signs + offset)
-        y = mul(s, load(z + offset))
-        t = exp_minus_abs(y)
-        # σ(−y) is t/(1+t) for y ≥ 0 and 1/(1+t) below.
-        probability = div(select_negative(y, one, t), add(one, t))
-        store(z + offset, mul(mul(rate, s), probability))
-        # log(1+t) = 2 artanh(t/(2+t)), whose argument is at most 1/3: six terms reach float32's precision.
-        r = div(t, add(two, t))
-        q = mul(r, r)
-        series = fma(q, splat(np.float32(1 / 11)), splat(np.float32(1 / 9)))
-        series = fma(q, series, splat(np.float32(1 / 7)))
-        series = fma(q, series, splat(np.float32(1 / 5)))
-        series = fma(q, series, splat(np.float32(1 / 3)))
-        series = fma(q, series, one)
-        log1p = mul(mul(two, r), series)
-        pair = sub(log1p, select_negative(y, y, zero()))
-        loss = fma(mul(s, s), pair, loss)
+        step, gained = logistic(load(signs + offset), load(z + offset))
+        store(z + offset, mul(rate, step))
+        loss = add(loss, gained)
     return np.float64(total(loss))
 
 
 @kernel
-def update(inputs, n_inputs, outputs, n_outputs, steps, row_bytes, d_inputs, d_outputs):
+def binary_logistic_in_turn(z, stride, signs, n_inputs, products, side, learning_rate):
+    """``binary_logistic`` where every pair of inputs meets the outputs as the earlier pairs leave them.
+
+    z: address of logits [c·stride + k] against the outputs before the window, turned into steps; signs: one per
+    output, stride of them; products: x_c · x_e at [c·side + e], by which step g_ek moves logit z_ck: o_k has
+    moved by g_ek x_e. n_inputs may be odd; rows of z are whole vectors, and there is one for an even number of inputs.
+    """
+    rate = splat(np.float32(learning_rate))
+    loss = zero()
+    for c in range(0, n_inputs, 2):
+        p0 = products + _FLOAT * c * side
+        p1 = p0 + _FLOAT * side
+        for k in range(0, stride, LANES):
+            at = z + _FLOAT * (c * stride + k)
+            z0, z1 = load(at), load(at + _FLOAT * stride)
+            for e in range(c):
+                g = load(z + _FLOAT * (e * stride + k))
+                z0, z1 = fma(broadcast(p0 + _FLOAT * e), g, z0), fma(broadcast(p1 + _FLOAT * e), g, z1)
+            s = load(signs + _FLOAT * k)
+            step, gained = logistic(s, z0)
+            store(at, mul(rate, step))
+            loss = add(loss, gained)
+            step, gained = logistic(s if c + 1 < n_inputs else zero(), z1)
+            store(at + _FLOAT * stride, mul(rate, step))
+            loss = add(loss, gained)
+    return np.float64(total(loss))
+
+
+@kernel
+def update(inputs, n_inputs, outputs, n_outputs, steps, stride, row_bytes, d_inputs, d_outputs):
     """x_c += Σ_k g_ck o_k and o_k += Σ_c g_ck x_c, from the rows as they are before the call.
 
-    inputs, outputs: row addresses, n_outputs padded to even; steps: address of g, laid out by ``step_index``
-    (padding has steps of zero, so its row is rewritten as it is). d_inputs, d_outputs: addresses of scratch for one
-    vector per row. A row that stands twice gets both updates.
+    inputs, outputs: row addresses, n_outputs padded to even; steps: address of g, g_ck at [c·stride + k] (padding
+    has steps of zero, so its row is rewritten as it is). d_inputs, d_outputs: addresses of scratch for one vector per
+    row. A row that stands twice gets both updates.
     """
-    pair_bytes = 2 * _FLOAT * n_outputs
     for offset in range(0, row_bytes, VECTOR_BYTES):
         if n_outputs == 6:
             # One group holds all the outputs (five noise words): their sums go straight from registers to rows.
@@ -144,10 +207,10 @@ def update(inputs, n_inputs, outputs, n_outputs, steps, row_bytes, d_inputs, d_o
             o3, o4, o5 = load(outputs[3] + offset), load(outputs[4] + offset), load(outputs[5] + offset)
             a0 = a1 = a2 = a3 = a4 = a5 = zero()
             for c in range(n_inputs):
-                g = steps + (c >> 1) * pair_bytes + (c & 1) * _FLOAT
+                g = steps + _FLOAT * c * stride
                 x = load(inputs[c] + offset)
-                g0, g1, g2 = broadcast(g), broadcast(g + 8), broadcast(g + 16)
-                g3, g4, g5 = broadcast(g + 24), broadcast(g + 32), broadcast(g + 40)
+                g0, g1, g2 = broadcast(g), broadcast(g + 4), broadcast(g + 8)
+                g3, g4, g5 = broadcast(g + 12), broadcast(g + 16), broadcast(g + 20)
                 a0, a1, a2 = fma(g0, x, a0), fma(g1, x, a1), fma(g2, x, a2)
                 a3, a4, a5 = fma(g3, x, a3), fma(g4, x, a4), fma(g5, x, a5)
                 # Two chains of three: the sum's latency, not its throughput, would bound one of six.
@@ -174,10 +237,10 @@ def update(inputs, n_inputs, outputs, n_outputs, steps, row_bytes, d_inputs, d_o
                 o5 = load(outputs[k + 5] + offset)
                 a0 = a1 = a2 = a3 = a4 = a5 = zero()
                 for c in range(n_inputs):
-                    g = steps + (c >> 1) * pair_bytes + (c & 1) * _FLOAT + 8 * k
+                    g = steps + _FLOAT * (c * stride + k)
                     x, d = load(inputs[c] + offset), load(d_inputs + c * VECTOR_BYTES)
-                    g0, g1, g2 = broadcast(g), broadcast(g + 8), broadcast(g + 16)
-                    g3, g4, g5 = broadcast(g + 24), broadcast(g + 32), broadcast(g + 40)
+                    g0, g1, g2 = broadcast(g), broadcast(g + 4), broadcast(g + 8)
+                    g3, g4, g5 = broadcast(g + 12), broadcast(g + 16), broadcast(g + 20)
                     a0, a1, a2 = fma(g0, x, a0), fma(g1, x, a1), fma(g2, x, a2)
                     a3, a4, a5 = fma(g3, x, a3), fma(g4, x, a4), fma(g5, x, a5)
                     d = fma(g2, o2, fma(g1, o1, fma(g0, o0, d)))
@@ -195,9 +258,9 @@ def update(inputs, n_inputs, outputs, n_outputs, steps, row_bytes, d_inputs, d_o
                 o0, o1 = load(outputs[k] + offset), load(outputs[k + 1] + offset)
                 a0 = a1 = zero()
                 for c in range(n_inputs):
-                    g = steps + (c >> 1) * pair_bytes + (c & 1) * _FLOAT + 8 * k
+                    g = steps + _FLOAT * (c * stride + k)
                     x, d = load(inputs[c] + offset), load(d_inputs + c * VECTOR_BYTES)
-                    g0, g1 = broadcast(g), broadcast(g + 8)
+                    g0, g1 = broadcast(g), broadcast(g + 4)
                     a0, a1 = fma(g0, x, a0), fma(g1, x, a1)
                     store(d_inputs + c * VECTOR_BYTES, fma(g1, o1, fma(g0, o0, d)))
                 at = d_outputs + k * VECTOR_BYTES
@@ -253,32 +316,18 @@ def prefetch_row(row, row_bytes):
 
 
 @kernel
-def step_index(c, k, n_outputs):
-    """Where logit and step of input c and output k stand: inputs in pairs, so that a pair's steps are neighbours."""
-    return (c >> 1) * 2 * n_outputs + 2 * k + (c & 1)
+def repeat_signs(target_signs, n_outputs, n_inputs, signs):
+    """Lay out one sign per output for every input, [c·n_outputs + k]; return the number of entries.
 
-
-@kernel
-def spread_signs(target_signs, n_outputs, n_inputs, signs):
-    """Lay out one sign per output for every input by ``step_index``; return the number of entries.
-
-    n_outputs is even (padding has sign 0 already); an odd n_inputs gets a partner of zeros. signs: float32, whole
-    vectors of zeros behind the entries.
+    signs: address of float32, whole vectors behind the entries, which become zeros.
     """
-    per_pair = 2 * n_outputs
-    for k in range(n_outputs):
-        signs[2 * k] = signs[2 * k + 1] = target_signs[k]
-    at = address_of(signs)
-    pairs = (n_inputs + 1) >> 1
-    count = pairs * per_pair
-    for pair in range(1, pairs):
-        for offset in range(0, per_pair * _FLOAT, VECTOR_BYTES):
-            store(at + pair * per_pair * _FLOAT + offset, load(at + offset))
-    if n_inputs & 1:
-        for k in range(n_outputs):
-            signs[count - per_pair + 2 * k + 1] = np.float32(0.0)
-    store(at + count * _FLOAT, zero())
-    return count
+    source = address_of(target_signs)
+    row = n_outputs * _FLOAT
+    for c in range(n_inputs):
+        for offset in range(0, row, VECTOR_BYTES):
+            store(signs + c * row + offset, load(source + offset))
+    store(signs + n_inputs * row, zero())
+    return n_inputs * n_outputs
 
 
 @kernel
@@ -295,14 +344,15 @@ def address_of(array):
 
 @kernel
 def skipgram_chunk(
-    ids, begin, end, window, shrink, per_pair, keep_threshold, subsample_key, draw_key,
+    ids, begin, end, window, shrink, per_pair, in_turn, keep_threshold, subsample_key, draw_key,
     input_vectors, output_vectors, tables, capacity, learning_rate, report,
 ):  # fmt: skip
     """Train skip-gram on ids[begin:end]; add to report (float64): [loss in nats, pairs, kept words, words].
 
     ids (N,) int32; input_vectors, output_vectors: padded float32 rows; tables: see ``targets_cpu``; capacity: most
     targets of a word. The context word's row is the input and the centre the predicted word, as in word2vec.c.
-    Negatives are shared by a window's contexts unless per_pair.
+    Negatives are shared by a window's contexts unless per_pair. in_turn: the contexts meet the output rows pair after
+    pair, each as the earlier pairs leave it, in place of all at once.
     """
     row_bytes = input_vectors.shape[1] * _FLOAT
     x_base, o_base = address_of(input_vectors), address_of(output_vectors)
@@ -318,11 +368,14 @@ def skipgram_chunk(
     next_rows = np.empty(most_outputs, np.int32)
     target_signs = np.zeros(most_outputs + LANES, np.float32)
     next_signs = np.zeros(most_outputs + LANES, np.float32)
-    z_array = np.zeros(most_inputs * most_outputs + 2 * LANES, np.float32)
-    signs_array = np.zeros(most_inputs * most_outputs + 2 * LANES, np.float32)
+    most_steps = most_inputs * (most_outputs + LANES)
+    z_array = np.zeros(most_steps, np.float32)
+    signs_array = np.zeros(most_steps, np.float32)
+    products_array = np.empty(most_inputs * most_inputs if in_turn else 1, np.float32)
     scratch = np.empty((most_inputs + most_outputs) * LANES, np.float32)
     d_row = np.empty(input_vectors.shape[1], np.float32)
     z, signs, d_row_at = address_of(z_array), address_of(signs_array), address_of(d_row)
+    products = address_of(products_array)
     d_inputs = address_of(scratch)
     d_outputs = d_inputs + most_inputs * VECTOR_BYTES
 
@@ -394,16 +447,27 @@ def skipgram_chunk(
                 inputs[c] = x_base + np.int64(kept[context]) * row_bytes
                 c += 1
         inputs[n_inputs] = inputs[0]
+        even_inputs = (n_inputs + 1) & ~1
         for k in range(n_outputs):
             outputs[k] = o_base + np.int64(rows[k]) * row_bytes
         if n_outputs & 1:
             outputs[n_outputs] = outputs[0]
             target_signs[n_outputs] = 0.0
             n_outputs += 1
-        filled = spread_signs(target_signs, n_outputs, n_inputs, signs_array)
-        logits(inputs, (n_inputs + 1) & ~1, outputs, n_outputs, row_bytes, z)
-        loss += binary_logistic(z, signs, filled, learning_rate)
-        update(inputs, n_inputs, outputs, n_outputs, z, row_bytes, d_inputs, d_outputs)
+        if in_turn:
+            stride = (n_outputs + LANES - 1) // LANES * LANES
+            target_signs[n_outputs:stride] = 0.0
+            logits(inputs, even_inputs, outputs, n_outputs, row_bytes, z, stride)
+            products_with_earlier(inputs, even_inputs, row_bytes, products, most_inputs)
+            loss += binary_logistic_in_turn(
+                z, stride, address_of(target_signs), n_inputs, products, most_inputs, learning_rate
+            )
+        else:
+            stride = n_outputs
+            logits(inputs, even_inputs, outputs, n_outputs, row_bytes, z, stride)
+            entries = repeat_signs(target_signs, n_outputs, n_inputs, signs)
+            loss += binary_logistic(z, signs, entries, learning_rate)
+        update(inputs, n_inputs, outputs, n_outputs, z, stride, row_bytes, d_inputs, d_outputs)
         pairs += n_inputs
     report[0] += loss
     report[1] += pairs

@@ -214,50 +214,63 @@ def total(typingctx, x):
     return types.float32(vector), codegen
 
 
-@intrinsic
-def store_sums4(typingctx, address, a, b, c, d):
-    """``store_sums4(address, a, b, c, d)``: the four horizontal sums, as four floats in a row in memory.
+def _pick(builder, x, y, lanes):
+    """Lanes of x and y put together, y's numbered behind x's."""
+    return builder.shuffle_vector(x, y, ir.Constant(ir.VectorType(_int32, len(lanes)), lanes))
 
-    A transposed reduction: halves of two vectors are added side by side, so that four sums cost 3 + log2(LANES/4)
-    additions in place of 4·log2(LANES).
+
+def _sums4(builder, a, b, c, d):
+    """The four horizontal sums as one vector of 4 floats, by a transposed reduction.
+
+    Halves of two vectors are added side by side, so that four sums cost 3 + log2(LANES / 4) additions in place of
+    4 · log2(LANES).
     """
 
+    def halves(x, y):
+        # Lanes (0 … n/2) of both, plus lanes (n/2 … n) of both: x's sum stays in the low half, y's in the high.
+        n = LANES
+        low = _pick(builder, x, y, [*range(n // 2), *range(n, n + n // 2)])
+        return builder.fadd(low, _pick(builder, x, y, [*range(n // 2, n), *range(n + n // 2, 2 * n)]))
+
+    x, y = halves(a, b), halves(c, d)
+    # x holds (a | b), y holds (c | d), n/2 partial sums each: leave (a | b | c | d), n/4 each.
+    quarter = LANES // 4
+    starts = [0, LANES // 2, LANES, LANES + LANES // 2]
+    low = _pick(builder, x, y, [s + i for s in starts for i in range(quarter)])
+    result = builder.fadd(low, _pick(builder, x, y, [s + quarter + i for s in starts for i in range(quarter)]))
+    while result.type.count > 4:
+        # Groups of `width` partial sums shrink to half, all four at once.
+        width = result.type.count // 4
+        low = _pick(builder, result, result, [g * width + i for g in range(4) for i in range(width // 2)])
+        high = [g * width + width // 2 + i for g in range(4) for i in range(width // 2)]
+        result = builder.fadd(low, _pick(builder, result, result, high))
+    return result
+
+
+@intrinsic
+def store_sums4(typingctx, address, a, b, c, d):
+    """``store_sums4(address, a, b, c, d)``: the four horizontal sums, as four floats in a row in memory."""
+
     def codegen(context, builder, signature, args):
-        def halves(x, y):
-            # Lanes (0 … n/2) of both, plus lanes (n/2 … n) of both: x's sum stays in the low half, y's in the high.
-            n = x.type.count
-            pick = ir.VectorType(_int32, n)
-            low = ir.Constant(pick, [*range(n // 2), *range(n, n + n // 2)])
-            high = ir.Constant(pick, [*range(n // 2, n), *range(n + n // 2, 2 * n)])
-            return builder.fadd(builder.shuffle_vector(x, y, low), builder.shuffle_vector(x, y, high))
-
-        def quarters(x, y):
-            # x holds (a | b), y holds (c | d), n/2 partial sums each: leave (a | b | c | d), n/4 each.
-            n = x.type.count
-            h, q = n // 2, n // 4
-            pick = ir.VectorType(_int32, n)
-            starts = [0, h, n, n + h]
-            low = ir.Constant(pick, [s + i for s in starts for i in range(q)])
-            high = ir.Constant(pick, [s + q + i for s in starts for i in range(q)])
-            return builder.fadd(builder.shuffle_vector(x, y, low), builder.shuffle_vector(x, y, high))
-
-        _, a, b, c, d = args
-        result = quarters(halves(a, b), halves(c, d))
-        while result.type.count > 4:
-            # Groups of `width` partial sums shrink to half, all four at once.
-            n = result.type.count
-            width = n // 4
-            pick = ir.VectorType(_int32, n // 2)
-            low = [g * width + i for g in range(4) for i in range(width // 2)]
-            high = [g * width + width // 2 + i for g in range(4) for i in range(width // 2)]
-            result = builder.fadd(
-                builder.shuffle_vector(result, result, ir.Constant(pick, low)),
-                builder.shuffle_vector(result, result, ir.Constant(pick, high)),
-            )
-        builder.store(result, _pointer(builder, args[0], ir.VectorType(_float, 4)), align=4)
+        pointer = _pointer(builder, args[0], ir.VectorType(_float, 4))
+        builder.store(_sums4(builder, *args[1:]), pointer, align=4)
         return context.get_dummy_value()
 
     return types.void(types.intp, vector, vector, vector, vector), codegen
+
+
+@intrinsic
+def store_sums2x2(typingctx, first, second, a, b, c, d):
+    """``store_sums2x2(first, second, a, b, c, d)``: the sums of a and b at one address, of c and d at another."""
+
+    def codegen(context, builder, signature, args):
+        sums = _sums4(builder, *args[2:])
+        for address, lanes in ((args[0], [0, 1]), (args[1], [2, 3])):
+            pair = _pick(builder, sums, sums, lanes)
+            builder.store(pair, _pointer(builder, address, pair.type), align=4)
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.intp, vector, vector, vector, vector), codegen
 
 
 @intrinsic

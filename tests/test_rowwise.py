@@ -9,7 +9,7 @@ from w2v.backends.cpu import CpuBackend
 from w2v.config import TrainConfig
 from w2v.kernels import rowwise_cpu, simd
 from w2v.objectives import make_objective
-from w2v.objectives.reference import ReferenceTrainer, window_gradients
+from w2v.objectives.reference import ReferenceTrainer, window_gradients, window_gradients_in_turn
 
 
 def zipf_counts(size: int) -> np.ndarray:
@@ -49,6 +49,24 @@ def test_reference_gradients_are_the_finite_differences(signs):
             assert (above - below) / (2 * step) == pytest.approx(gradient[index], rel=1e-6, abs=1e-9)
 
 
+def test_inputs_in_turn_are_inputs_one_pair_after_the_other():
+    rng = np.random.default_rng(2)
+    inputs, outputs, signs = rng.normal(size=(5, 6)), rng.normal(size=(4, 6)), np.array([1.0, -1, 1, -1])
+    loss, d_inputs, d_outputs = window_gradients_in_turn(inputs, outputs, signs, 0.1)
+    moved, expected = outputs.copy(), 0.0
+    for pair in (inputs[:2], inputs[2:4], inputs[4:]):
+        gained, _, step = window_gradients(pair, moved, signs)
+        expected += gained
+        moved -= 0.1 * step
+    assert loss == pytest.approx(expected)
+    np.testing.assert_allclose(outputs - 0.1 * d_outputs, moved)
+    # The first pair sees nothing of this, and a vanishing rate makes no difference to the others.
+    np.testing.assert_allclose(d_inputs[:2], window_gradients(inputs[:2], outputs, signs)[1])
+    together = window_gradients(inputs, outputs, signs)
+    for found, plain in zip(window_gradients_in_turn(inputs, outputs, signs, 1e-7), together, strict=True):
+        np.testing.assert_allclose(found, plain, rtol=1e-5, atol=1e-5)
+
+
 def test_reference_loss_by_hand():
     loss, d_inputs, _ = window_gradients(np.array([[2.0]]), np.array([[0.5], [-1.0]]), np.array([1.0, -1.0]))
     # −log σ(1) − log σ(2); d/dx = −σ(−1)·0.5 + σ(−2)·(−1)
@@ -67,7 +85,6 @@ CASES = [
     ("ns", "cbow", 20, 4, 7, False, True, True),
     ("hs", "skipgram", 128, 5, 5, False, False, True),
     ("hs", "skipgram", 31, 30, 5, False, False, False),
-    ("hs", "skipgram", 40, 4, 5, True, False, True),
     ("hs", "cbow", 64, 5, 5, False, False, True),
     ("hs", "cbow", 9, 3, 5, False, True, False),
 ]

@@ -68,6 +68,8 @@ class TrainConfig:
                 _integer(name, getattr(self, name), 1, 2**62)
         _number("noise_power", self.noise_power, -10.0, 10.0)
         _number("sample", self.sample, 0.0, 1.0)
+        if self.negatives_per_pair and self.objective != "ns":
+            raise ConfigError(f"--negatives-per-pair is for --objective ns: {self.objective} draws no noise")
         if self.alpha is not None:
             _number("alpha", self.alpha, 0.0, 10.0)
         if self.min_alpha is not None:

@@ -110,13 +110,13 @@ class CpuBackend:
     ) -> None:
         config = self.config
         if config.model == "cbow":
-            kernel, variant = rowwise_cpu.cbow_chunk, config.cbow_sum
+            kernel, variant = rowwise_cpu.cbow_chunk, (config.cbow_sum,)
         else:
-            kernel, variant = rowwise_cpu.skipgram_chunk, config.negatives_per_pair
+            kernel, variant = rowwise_cpu.skipgram_chunk, (config.negatives_per_pair, self.objective.in_turn)
         subsample_key = np.uint64(epoch_key(config.seed, epoch, STREAM_SUBSAMPLE))
         draw_key = np.uint64(epoch_key(config.seed, epoch, STREAM_WINDOW))
         kernel(
-            ids, begin, end, config.window, config.shrink_windows, variant, self._keep, subsample_key, draw_key,
+            ids, begin, end, config.window, config.shrink_windows, *variant, self._keep, subsample_key, draw_key,
             self._input, self._output, self.objective.tables, self._capacity, learning_rate, report,
         )  # fmt: skip
 

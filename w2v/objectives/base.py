@@ -22,6 +22,9 @@ class RowWiseObjective(ABC):
     name: ClassVar[str]
     #: Whether exp(−loss) is a probability over the vocabulary, so that losses compare between objectives.
     normalised: ClassVar[bool]
+    #: Whether the contexts of a skip-gram window meet the output rows pair after pair, each as the earlier pairs left
+    #: it (as word2vec.c's order of updates has it), in place of all at once.
+    in_turn: ClassVar[bool] = False
 
     def __init__(self, counts: np.ndarray, config: TrainConfig) -> None:
         """Build the tables from counts, (V,) int64."""

@@ -19,6 +19,8 @@ class HierarchicalSoftmax(RowWiseObjective):
 
     name = "hs"
     normalised = True
+    # All the contexts of a window push the same path the same way: together they would overshoot.
+    in_turn = True
 
     def _build_tables(self, config: TrainConfig) -> PathTables:
         size = self.counts.size

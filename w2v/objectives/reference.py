@@ -23,6 +23,24 @@ def window_gradients(
     return float(loss), d_logits @ outputs, d_logits.T @ inputs
 
 
+def window_gradients_in_turn(
+    inputs: np.ndarray, outputs: np.ndarray, signs: np.ndarray, rate: float
+) -> tuple[float, np.ndarray, np.ndarray]:
+    """``window_gradients`` where two inputs at a time meet the outputs as the earlier ones have moved them.
+
+    Only logits see the moved outputs: d_inputs is taken with the rows as they were, which differs by O(rate).
+    """
+    moved = outputs.copy()
+    loss, d_inputs = 0.0, []
+    for pair in range(0, len(inputs), 2):
+        logits = inputs[pair : pair + 2] @ moved.T
+        loss += np.logaddexp(0.0, -signs * logits).sum()
+        d_logits = -signs * np.exp(-np.logaddexp(0.0, signs * logits))
+        d_inputs.append(d_logits @ outputs)
+        moved -= rate * d_logits.T @ inputs[pair : pair + 2]
+    return float(loss), np.concatenate(d_inputs), (outputs - moved) / rate
+
+
 class ReferenceTrainer:
     """Plain sequential training in float64: the same windows, draws and updates as the kernels, nothing fused.
 
@@ -84,7 +102,11 @@ class ReferenceTrainer:
         return self._step(contexts, *self.objective.targets(word, key), rate), contexts.size
 
     def _step(self, contexts: np.ndarray, rows: np.ndarray, signs: np.ndarray, rate: float) -> float:
-        loss, d_inputs, d_outputs = window_gradients(self.input_vectors[contexts], self.output_vectors[rows], signs)
+        inputs, outputs = self.input_vectors[contexts], self.output_vectors[rows]
+        if self.objective.in_turn:
+            loss, d_inputs, d_outputs = window_gradients_in_turn(inputs, outputs, signs, rate)
+        else:
+            loss, d_inputs, d_outputs = window_gradients(inputs, outputs, signs)
         np.subtract.at(self.input_vectors, contexts, rate * d_inputs)
         np.subtract.at(self.output_vectors, rows, rate * d_outputs)
         return loss
