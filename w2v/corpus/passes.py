@@ -106,7 +106,7 @@ class TextPass:
 
     def run(self, threads: int, progress: Callable[[int], None] | None = None) -> None:
         """Read and tokenize everything; ``progress`` is called with the bytes of text done so far."""
-        blocks = [_PlacedBlock(BLOCK_SIZE) for _ in range(threads + 2)]
+        blocks = [_PlacedBlock(BLOCK_SIZE) for _ in range(2 * threads + 2)]
         pipeline = Pipeline(blocks, self._produce, self._work, self._commit, self._finish)
         try:
             pipeline.run(threads, None if progress is None else lambda: progress(self.done))
@@ -271,7 +271,7 @@ class RenumberPass:
     def run(self, threads: int) -> None:
         """Do it with ``threads`` threads, and cut the file to its new length."""
         self._read = 0
-        pieces = [_Piece() for _ in range(threads + 2)]
+        pieces = [_Piece() for _ in range(2 * threads + 2)]
         Pipeline(pieces, self._produce, self._work, self._commit, self._finish).run(threads)
         self._file.truncate(self.length)
 

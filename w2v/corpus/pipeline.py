@@ -15,8 +15,9 @@ class Pipeline(Generic[Slot]):
     """One producer thread, several workers, and a fixed set of slots that travel between them.
 
     produce(slot): fill a slot, False at the end; one thread, ahead of the others by the number of free slots.
-    work(slot): any worker, any order. commit(slot): one at a time, in the order of ``produce``. finish(slot): any
-    worker, after the commit; may be None. The first exception stops everything and is raised by ``run``.
+    work(slot): any worker, any order. commit(slot): one at a time, in the order of ``produce``; a worker never waits
+    for its turn, it hands its slot in and goes on. finish(slot): any worker, after the commit; may be None. The
+    first exception stops everything and is raised by ``run``.
     """
 
     def __init__(
@@ -33,8 +34,12 @@ class Pipeline(Generic[Slot]):
         self._full: queue.SimpleQueue = queue.SimpleQueue()
         for slot in slots:
             self._free.put(slot)
-        self._turn = threading.Condition()
+        self._lock = threading.Lock()
+        self._waiting: dict[int, Slot] = {}
+        self._committing = False
         self._next = 0
+        self._released = 0
+        self._total: int | None = None
         self._error: BaseException | None = None
         self._stopped = False
         self._workers = 0
@@ -76,10 +81,9 @@ class Pipeline(Generic[Slot]):
             self._stop(error)
 
     def _stop(self, error: BaseException) -> None:
-        with self._turn:
+        with self._lock:
             self._error = self._error or error
             self._stopped = True
-            self._turn.notify_all()
         self._free.put(None)
         for _ in range(self._workers):
             self._full.put(None)
@@ -92,8 +96,9 @@ class Pipeline(Generic[Slot]):
                 break
             self._full.put((number, slot))
             number += 1
-        for _ in range(self._workers):
-            self._full.put(None)
+        with self._lock:
+            self._total = number
+        self._end()
 
     def _worker(self) -> None:
         waited = 0.0
@@ -102,18 +107,52 @@ class Pipeline(Generic[Slot]):
             item = self._full.get()
             waited += time.perf_counter() - start
             if item is None or self._stopped:
-                with self._turn:
+                with self._lock:
                     self.waited += waited / self._workers
                 return
             number, slot = item
-            self._work(slot)
-            with self._turn:
-                self._turn.wait_for(lambda: self._stopped or self._next == number)  # noqa: B023
-                if self._stopped:
-                    return
-                self._commit(slot)
+            if number is None:
+                self._release(slot)
+            else:
+                self._work(slot)
+                self._hand_in(number, slot)
+
+    def _hand_in(self, number: int, slot: Slot) -> None:
+        """Commit a slot and those that waited for it, unless another worker is at it: then that one will."""
+        with self._lock:
+            self._waiting[number] = slot
+            if self._committing:
+                return
+            self._committing = True
+        done = None
+        while True:
+            with self._lock:
+                slot = None if self._stopped else self._waiting.pop(self._next, None)
+                if slot is None:
+                    self._committing = False
+                    break
+            if done is not None:
+                # Whoever is free finishes it; the slots behind it should not wait for that.
+                self._full.put((None, done))
+            self._commit(slot)
+            done = slot
+            with self._lock:
                 self._next += 1
-                self._turn.notify_all()
-            if self._finish is not None:
-                self._finish(slot)
-            self._free.put(slot)
+        if done is not None:
+            self._release(done)
+
+    def _release(self, slot: Slot) -> None:
+        if self._finish is not None:
+            self._finish(slot)
+        self._free.put(slot)
+        with self._lock:
+            self._released += 1
+        self._end()
+
+    def _end(self) -> None:
+        """Send the workers home when the last slot is released."""
+        with self._lock:
+            if self._released != self._total:
+                return
+        for _ in range(self._workers):
+            self._full.put(None)
