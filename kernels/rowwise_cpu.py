@@ -12,8 +12,9 @@ back (Ji et al. 2016, Parallelizing Word2Vec in Shared and Distributed Memory), 
 word2vec.c goes through the contexts one by one, and each meets the output rows as the one before left them. Under
 hierarchical softmax that matters: the contexts of a window share the whole path, and pushing it C times from where it
 stood overshoots. ``in_turn`` brings the order back without giving up the matrix product: the logit of context c
-against a row that earlier contexts e have moved is z_ck + Σ_e g_ek (x_e · x_c), so the products of the contexts among
-themselves are all it takes. Two contexts go at a time, which costs nothing in quality and halves the waiting.
+against a row that earlier contexts e have moved is z_ck + Σ_e g_ek (x_e · x_c), and the moved rows push x_c by
+Σ_e (Σ_k g_ck g_ek) x_e more, so the products of the contexts and of the steps among themselves are all it takes. Two
+contexts go at a time, which costs nothing in quality and halves the waiting.
 
 Threads run chunks of the corpus side by side and race on the rows (Hogwild: Recht et al. 2011).
 Rows are padded with zeros to a multiple of 16 floats (``simd.ROW_MULTIPLE``), which stay zero.
@@ -193,12 +194,31 @@ def binary_logistic_in_turn(z, stride, signs, n_inputs, products, side, learning
 
 
 @kernel
-def update(inputs, n_inputs, outputs, n_outputs, steps, stride, row_bytes, d_inputs, d_outputs):
+def products_of_steps(steps, stride, n_inputs, products, side):
+    """products[c·side + e] = Σ_k g_ck g_ek for every e in a pair of inputs before c's own; n_inputs is padded to even."""
+    for c in range(2, n_inputs, 2):
+        g0 = steps + _FLOAT * c * stride
+        for e in range(0, c, 2):
+            h0 = steps + _FLOAT * e * stride
+            a0 = a1 = b0 = b1 = zero()
+            for k in range(0, stride * _FLOAT, VECTOR_BYTES):
+                u, v = load(g0 + k), load(g0 + _FLOAT * stride + k)
+                x, y = load(h0 + k), load(h0 + _FLOAT * stride + k)
+                a0, a1, b0, b1 = fma(u, x, a0), fma(u, y, a1), fma(v, x, b0), fma(v, y, b1)
+            at = products + _FLOAT * (c * side + e)
+            store_sums2x2(at, at + _FLOAT * side, a0, a1, b0, b1)
+
+
+@kernel
+def update(
+    inputs, n_inputs, outputs, n_outputs, steps, stride, row_bytes, d_inputs, d_outputs, in_turn, products, side
+):
     """x_c += Σ_k g_ck o_k and o_k += Σ_c g_ck x_c, from the rows as they are before the call.
 
     inputs, outputs: row addresses, n_outputs padded to even; steps: address of g, g_ck at [c·stride + k] (padding
     has steps of zero, so its row is rewritten as it is). d_inputs, d_outputs: addresses of scratch for one vector per
-    row. A row that stands twice gets both updates.
+    row. A row that stands twice gets both updates. in_turn: an input meets the outputs as the pairs e before its own
+    have left them, o_k + g_ek x_e, so that it moves by (Σ_k g_ck g_ek) x_e more: products, from ``products_of_steps``.
     """
     for offset in range(0, row_bytes, VECTOR_BYTES):
         if n_outputs == 6:
@@ -269,6 +289,12 @@ def update(inputs, n_inputs, outputs, n_outputs, steps, stride, row_bytes, d_inp
                 k += 2
             for k in range(n_outputs):
                 add_at(outputs[k] + offset, load(d_outputs + k * VECTOR_BYTES))
+        if in_turn:
+            for c in range(2, n_inputs):
+                d = load(d_inputs + c * VECTOR_BYTES)
+                for e in range(c & ~1):
+                    d = fma(broadcast(products + _FLOAT * (c * side + e)), load(inputs[e] + offset), d)
+                store(d_inputs + c * VECTOR_BYTES, d)
         for c in range(n_inputs):
             add_at(inputs[c] + offset, load(d_inputs + c * VECTOR_BYTES))
 
@@ -462,12 +488,16 @@ def skipgram_chunk(
             loss += binary_logistic_in_turn(
                 z, stride, address_of(target_signs), n_inputs, products, most_inputs, learning_rate
             )
+            products_of_steps(z, stride, even_inputs, products, most_inputs)
         else:
             stride = n_outputs
             logits(inputs, even_inputs, outputs, n_outputs, row_bytes, z, stride)
             entries = repeat_signs(target_signs, n_outputs, n_inputs, signs)
             loss += binary_logistic(z, signs, entries, learning_rate)
-        update(inputs, n_inputs, outputs, n_outputs, z, stride, row_bytes, d_inputs, d_outputs)
+        update(
+            inputs, n_inputs, outputs, n_outputs, z, stride, row_bytes, d_inputs, d_outputs,
+            in_turn, products, most_inputs,
+        )  # fmt: skip
         pairs += n_inputs
     report[0] += loss
     report[1] += pairs

@@ -26,17 +26,14 @@ def window_gradients(
 def window_gradients_in_turn(
     inputs: np.ndarray, outputs: np.ndarray, signs: np.ndarray, rate: float
 ) -> tuple[float, np.ndarray, np.ndarray]:
-    """``window_gradients`` where two inputs at a time meet the outputs as the earlier ones have moved them.
-
-    Only logits see the moved outputs: d_inputs is taken with the rows as they were, which differs by O(rate).
-    """
+    """``window_gradients`` where two inputs at a time meet the outputs as the earlier ones have moved them."""
     moved = outputs.copy()
     loss, d_inputs = 0.0, []
     for pair in range(0, len(inputs), 2):
         logits = inputs[pair : pair + 2] @ moved.T
         loss += np.logaddexp(0.0, -signs * logits).sum()
         d_logits = -signs * np.exp(-np.logaddexp(0.0, signs * logits))
-        d_inputs.append(d_logits @ outputs)
+        d_inputs.append(d_logits @ moved)
         moved -= rate * d_logits.T @ inputs[pair : pair + 2]
     return float(loss), np.concatenate(d_inputs), (outputs - moved) / rate
 
