@@ -363,15 +363,14 @@ def _find(low, high, length, position, text, entries, slots, arena, shift, secre
 
 
 @njit(nogil=True, cache=True)
-def _filled(table, words):
+def _filled(table, words, scratch):
     """The ``words`` slots of a block table that hold a word, uint32, rising: which ones cannot be foreseen, so that
     no branch depends on it."""
-    found = np.empty(words + 1, np.uint32)
     n = _U0
     for slot in range(table.shape[0]):
-        found[n] = slot
+        scratch[n] = slot
         n += np.uint64(table[np.uint64(slot), 2] != _U0)
-    return found[:words]
+    return scratch[:words]
 
 
 @njit(nogil=True, cache=True)
@@ -383,17 +382,18 @@ def _prefetch_entry(table, slot, entries, slots, shift, secrets):
 
 
 @njit(nogil=True, cache=True)
-def merge_block(text, table, entries, slots, arena, sizes, secrets, mapping):
+def merge_block(text, table, entries, slots, arena, sizes, secrets, mapping, scratch):
     """Add a block's words and counts to the word table.
 
     text, table: the block after ``tokenize``. entries, slots, arena: the word table, with room for every word of
     the block (half of the slots stay empty; arena: LONG_BYTES more bytes). sizes: int64 (2,), words and arena
     bytes in use, updated. mapping: int32, receives the word's index in ``entries`` for each id of the block.
+    scratch: uint32 (words of the block + 1,).
     """
     shift = _shift(slots)
     words = np.uint64(sizes[0])
     used = np.uint64(sizes[1])
-    filled = _filled(table, mapping.shape[0])
+    filled = _filled(table, mapping.shape[0], scratch)
     for index in range(filled.shape[0]):
         if index + _AHEAD < filled.shape[0]:
             _prefetch_entry(table, np.uint64(filled[index + _AHEAD]), entries, slots, shift, secrets)
@@ -424,16 +424,17 @@ def merge_block(text, table, entries, slots, arena, sizes, secrets, mapping):
 
 
 @njit(nogil=True, cache=True)
-def look_up_block(text, table, entries, slots, arena, secrets, mapping, unknown):
+def look_up_block(text, table, entries, slots, arena, secrets, mapping, unknown, scratch):
     """Look a block's words up in a fixed word table.
 
     mapping: int32, receives the word's index in ``entries`` for each id of the block, or DROPPED. unknown: uint64
     (words of the block, 4), receives ``[position, length, count, id]`` of each word that is not in the table.
-    Counts are not added: ``np.add.at`` of the caller's choice does. Returns the number of unknown words.
+    scratch: uint32 (words of the
+    block + 1,). Counts are not added. Returns the number of unknown words.
     """
     shift = _shift(slots)
     found = _U0
-    filled = _filled(table, mapping.shape[0])
+    filled = _filled(table, mapping.shape[0], scratch)
     for index in range(filled.shape[0]):
         if index + _AHEAD < filled.shape[0]:
             _prefetch_entry(table, np.uint64(filled[index + _AHEAD]), entries, slots, shift, secrets)

@@ -221,7 +221,7 @@ class LookUpPass(TextPass):
         except UnicodeDecodeError:
             words = text.decode("utf-8", "replace")
             own = WordTable()
-            mapping = block.mapping
+            mapping = block.mapping.copy()
             own.add(block)
             block.mapping, block.bad_bytes = mapping, own.bad_bytes()
         words = (words.lower() if self._lowercase else words).split("\n")[:-1]
@@ -240,7 +240,7 @@ class _Piece:
     """The ids of a block while they are renumbered."""
 
     def __init__(self) -> None:
-        self.buffer = self.ids = self.mapping = np.empty(0, np.int32)
+        self.buffer = self.ids = self.mapping = self.final = np.empty(0, np.int32)
 
     tokens = 0
     marks = 0
@@ -264,7 +264,6 @@ class RenumberPass:
         self.digest = 0
         self._file = file
         self._sizes = iter(sizes)
-        # A dropped word's row is DROPPED = -2: the last but one.
         self._final = np.append(final, np.full(2, DROPPED, np.int32))
         self._closed = True
 
@@ -289,7 +288,12 @@ class RenumberPass:
         return True
 
     def _work(self, piece: _Piece) -> None:
-        length, piece.tokens, piece.marks, piece.digest = renumber(piece.ids, self._final[piece.mapping])
+        if len(piece.final) < len(piece.mapping):
+            piece.final = np.empty(2 * len(piece.mapping), np.int32)
+        final = piece.final[: len(piece.mapping)]
+        # Wrapping takes DROPPED = -2 to the last but one.
+        np.take(self._final, piece.mapping, out=final, mode="wrap")
+        length, piece.tokens, piece.marks, piece.digest = renumber(piece.ids, final)
         piece.ids = piece.ids[:length]
 
     def _commit(self, piece: _Piece) -> None:

@@ -28,6 +28,7 @@ class Block:
         self.buffer = bytearray(size + kernel.PADDING)
         self.length = 0
         self.mapping = np.empty(0, np.int32)
+        self.scratch = np.empty(0, np.uint32)
         self._table = np.zeros((slots, 4), np.uint64)
         self._positions = np.zeros(4096 + 128, np.uint64)
         self._ids = np.empty(0, np.int32)
@@ -82,6 +83,14 @@ class Block:
             kernel.grow_block_table(self._table, larger, _SECRETS)
             self._table = larger
 
+    def new_mapping(self) -> None:
+        """Make ``mapping`` and ``scratch`` fit the block. Their memory is reused: giving some back to the system for
+        every block would stop all threads for a moment each time."""
+        if len(self.scratch) <= self.words:
+            self.scratch = np.empty(2 * self.words + 1, np.uint32)
+            self._mapping = np.empty(2 * self.words, np.int32)
+        self.mapping = self._mapping[: self.words]
+
     def counts(self) -> np.ndarray:
         """Occurrences of each word of the block, int64 (words,), by the block's own ids."""
         counts = np.empty(self.words, np.int64)
@@ -121,10 +130,9 @@ class WordTable:
     def add(self, block: Block) -> None:
         """Add a block's words and counts; sets ``block.mapping`` to the row of each of them."""
         self._reserve(len(self) + block.words, int(self._sizes[1]) + block.long_bytes)
-        block.mapping = np.empty(block.words, np.int32)
-        kernel.merge_block(
-            block.text, block.table, self._entries, self._slots, self._arena, self._sizes, _SECRETS, block.mapping
-        )
+        block.new_mapping()
+        table = (self._entries, self._slots, self._arena, self._sizes)
+        kernel.merge_block(block.text, block.table, *table, _SECRETS, block.mapping, block.scratch)
 
     def add_text(self, text: bytes) -> np.ndarray:
         """Add the words of ``text`` (ending in white space); returns the row of each token, int32."""
@@ -137,11 +145,10 @@ class WordTable:
 
         Returns the unknown words, uint64 (n, 4): position in the block, length, count, the block's own id.
         """
-        block.mapping = np.empty(block.words, np.int32)
+        block.new_mapping()
         unknown = np.empty((block.words, 4), np.uint64)
-        found = kernel.look_up_block(
-            block.text, block.table, self._entries, self._slots, self._arena, _SECRETS, block.mapping, unknown
-        )
+        table = (self._entries, self._slots, self._arena)
+        found = kernel.look_up_block(block.text, block.table, *table, _SECRETS, block.mapping, unknown, block.scratch)
         return unknown[:found]
 
     def bad_bytes(self) -> int:
