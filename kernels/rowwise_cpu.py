@@ -22,6 +22,7 @@ Rows are padded with zeros to a multiple of 16 floats (``simd.ROW_MULTIPLE``), w
 
 import numpy as np
 
+from .hot_rows_cpu import is_private, placed, row_address
 from .jit import kernel
 from .random import below, draw, window_key
 from .simd import (
@@ -221,7 +222,7 @@ def update(
     have left them, o_k + g_ek x_e, so that it moves by (Σ_k g_ck g_ek) x_e more: products, from ``products_of_steps``.
     """
     for offset in range(0, row_bytes, VECTOR_BYTES):
-        if n_outputs == 6:
+        if n_outputs == 6 and not in_turn:
             # One group holds all the outputs (five noise words): their sums go straight from registers to rows.
             o0, o1, o2 = load(outputs[0] + offset), load(outputs[1] + offset), load(outputs[2] + offset)
             o3, o4, o5 = load(outputs[3] + offset), load(outputs[4] + offset), load(outputs[5] + offset)
@@ -245,7 +246,11 @@ def update(
             add_at(outputs[5] + offset, a5)
         else:
             for c in range(n_inputs):
-                store(d_inputs + c * VECTOR_BYTES, zero())
+                d = zero()
+                if in_turn:
+                    for e in range(c & ~1):
+                        d = fma(broadcast(products + _FLOAT * (c * side + e)), load(inputs[e] + offset), d)
+                store(d_inputs + c * VECTOR_BYTES, d)
             k = 0
             while k + 6 <= n_outputs:
                 o0, o1, o2 = (
@@ -289,12 +294,6 @@ def update(
                 k += 2
             for k in range(n_outputs):
                 add_at(outputs[k] + offset, load(d_outputs + k * VECTOR_BYTES))
-        if in_turn:
-            for c in range(2, n_inputs):
-                d = load(d_inputs + c * VECTOR_BYTES)
-                for e in range(c & ~1):
-                    d = fma(broadcast(products + _FLOAT * (c * side + e)), load(inputs[e] + offset), d)
-                store(d_inputs + c * VECTOR_BYTES, d)
         for c in range(n_inputs):
             add_at(inputs[c] + offset, load(d_inputs + c * VECTOR_BYTES))
 
@@ -371,17 +370,19 @@ def address_of(array):
 @kernel
 def skipgram_chunk(
     ids, begin, end, window, shrink, per_pair, in_turn, keep_threshold, subsample_key, draw_key,
-    input_vectors, output_vectors, tables, capacity, learning_rate, report,
+    input_vectors, output_vectors, hot_inputs, hot_outputs, tables, capacity, learning_rate, report,
 ):  # fmt: skip
     """Train skip-gram on ids[begin:end]; add to report (float64): [loss in nats, pairs, kept words, words].
 
-    ids (N,) int32; input_vectors, output_vectors: padded float32 rows; tables: see ``targets_cpu``; capacity: most
+    ids (N,) int32; input_vectors, output_vectors: padded float32 rows; hot_inputs, hot_outputs: the calling
+    thread's private rows (``hot_rows_cpu``); tables: see ``targets_cpu``; capacity: most
     targets of a word. The context word's row is the input and the centre the predicted word, as in word2vec.c.
     Negatives are shared by a window's contexts unless per_pair. in_turn: the contexts meet the output rows pair after
     pair, each as the earlier pairs leave it, in place of all at once.
     """
     row_bytes = input_vectors.shape[1] * _FLOAT
     x_base, o_base = address_of(input_vectors), address_of(output_vectors)
+    x_place, o_place = placed(hot_inputs), placed(hot_outputs)
     kept = np.empty(end - begin + 2 * window + 2, np.int32)
     positions = np.empty(kept.size, np.int64)
     first, last, count, words = compact_chunk(ids, begin, end, window, keep_threshold, subsample_key, kept, positions)
@@ -433,10 +434,10 @@ def skipgram_chunk(
             for context in range(low, high):
                 if context == centre:
                     continue
-                x = x_base + np.int64(kept[context]) * row_bytes
+                x = row_address(kept[context], x_base, row_bytes, x_place, hot_inputs.touches)
                 n_outputs = list_targets(tables, word, key, 1 + c * capacity, rows, target_signs)
                 for k in range(n_outputs):
-                    outputs[k] = o_base + np.int64(rows[k]) * row_bytes
+                    outputs[k] = row_address(rows[k], o_base, row_bytes, o_place, hot_outputs.touches)
                 for k in range(n_outputs, n_outputs + 3):
                     outputs[k] = outputs[0]
                 target_signs[n_outputs : n_outputs + LANES] = 0.0
@@ -460,9 +461,10 @@ def skipgram_chunk(
             next_key = window_key(draw_key, positions[centre + 1])
             n_next = list_targets(tables, kept[centre + 1], next_key, 1, next_rows, next_signs)
             for k in range(n_next):
-                prefetch_row(o_base + np.int64(next_rows[k]) * row_bytes, row_bytes)
+                if not is_private(next_rows[k], o_place):
+                    prefetch_row(o_base + np.int64(next_rows[k]) * row_bytes, row_bytes)
             ahead = centre + 1 + window
-            if ahead < right:
+            if ahead < right and not is_private(kept[ahead], x_place):
                 prefetch_row(x_base + np.int64(kept[ahead]) * row_bytes, row_bytes)
         if n_inputs == 0:
             continue
@@ -470,12 +472,12 @@ def skipgram_chunk(
         c = 0
         for context in range(low, high):
             if context != centre:
-                inputs[c] = x_base + np.int64(kept[context]) * row_bytes
+                inputs[c] = row_address(kept[context], x_base, row_bytes, x_place, hot_inputs.touches)
                 c += 1
         inputs[n_inputs] = inputs[0]
         even_inputs = (n_inputs + 1) & ~1
         for k in range(n_outputs):
-            outputs[k] = o_base + np.int64(rows[k]) * row_bytes
+            outputs[k] = row_address(rows[k], o_base, row_bytes, o_place, hot_outputs.touches)
         if n_outputs & 1:
             outputs[n_outputs] = outputs[0]
             target_signs[n_outputs] = 0.0
@@ -508,7 +510,7 @@ def skipgram_chunk(
 @kernel
 def cbow_chunk(
     ids, begin, end, window, shrink, use_sum, keep_threshold, subsample_key, draw_key,
-    input_vectors, output_vectors, tables, capacity, learning_rate, report,
+    input_vectors, output_vectors, hot_inputs, hot_outputs, tables, capacity, learning_rate, report,
 ):  # fmt: skip
     """Train CBOW on ids[begin:end]; add to report as ``skipgram_chunk`` does (a pair is a window here).
 
@@ -517,11 +519,13 @@ def cbow_chunk(
     """
     row_bytes = input_vectors.shape[1] * _FLOAT
     x_base, o_base = address_of(input_vectors), address_of(output_vectors)
+    x_place, o_place = placed(hot_inputs), placed(hot_outputs)
     kept = np.empty(end - begin + 2 * window + 2, np.int32)
     positions = np.empty(kept.size, np.int64)
     first, last, count, words = compact_chunk(ids, begin, end, window, keep_threshold, subsample_key, kept, positions)
 
     most_outputs = capacity + 4
+    inputs = np.empty(2 * window, np.int64)
     outputs = np.empty(most_outputs, np.int64)
     rows = np.empty(most_outputs, np.int32)
     next_rows = np.empty(most_outputs, np.int32)
@@ -566,31 +570,35 @@ def cbow_chunk(
             next_key = window_key(draw_key, positions[centre + 1])
             n_next = list_targets(tables, kept[centre + 1], next_key, 1, next_rows, next_signs)
             for k in range(n_next):
-                prefetch_row(o_base + np.int64(next_rows[k]) * row_bytes, row_bytes)
+                if not is_private(next_rows[k], o_place):
+                    prefetch_row(o_base + np.int64(next_rows[k]) * row_bytes, row_bytes)
             ahead = centre + 1 + window
-            if ahead < right:
+            if ahead < right and not is_private(kept[ahead], x_place):
                 prefetch_row(x_base + np.int64(kept[ahead]) * row_bytes, row_bytes)
         if n_inputs == 0:
             continue
 
+        c = 0
+        for context in range(low, high):
+            if context != centre:
+                inputs[c] = row_address(kept[context], x_base, row_bytes, x_place, hot_inputs.touches)
+                c += 1
         scale = splat(np.float32(1.0 if use_sum else 1.0 / n_inputs))
         for offset in range(0, row_bytes, VECTOR_BYTES):
             h = zero()
-            for context in range(low, high):
-                if context != centre:
-                    h = add(h, load(x_base + np.int64(kept[context]) * row_bytes + offset))
+            for c in range(n_inputs):
+                h = add(h, load(inputs[c] + offset))
             store(mean_at + offset, mul(h, scale))
         for k in range(n_outputs):
-            outputs[k] = o_base + np.int64(rows[k]) * row_bytes
+            outputs[k] = row_address(rows[k], o_base, row_bytes, o_place, hot_outputs.touches)
         for k in range(n_outputs, n_outputs + 3):
             outputs[k] = outputs[0]
         target_signs[n_outputs : n_outputs + LANES] = 0.0
         logits_of_one(mean_at, outputs, n_outputs, row_bytes, z)
         loss += binary_logistic(z, address_of(target_signs), n_outputs, learning_rate)
         update_of_one(mean_at, outputs, n_outputs, z, row_bytes, d_mean_at)
-        for context in range(low, high):
-            if context != centre:
-                add_row(x_base + np.int64(kept[context]) * row_bytes, d_mean_at, row_bytes)
+        for c in range(n_inputs):
+            add_row(inputs[c], d_mean_at, row_bytes)
         pairs += 1
     report[0] += loss
     report[1] += pairs

@@ -10,6 +10,7 @@ from w2v.backends.base import EpochReport
 from w2v.backends.devices import available_threads
 from w2v.config import TrainConfig
 from w2v.kernels import rowwise_cpu
+from w2v.kernels.hot_rows_cpu import HotRows, give_back, private_rows
 from w2v.kernels.random import STREAM_INITIAL, STREAM_SUBSAMPLE, STREAM_WINDOW, epoch_key
 from w2v.kernels.simd import aligned_zeros, padded
 from w2v.kernels.stream_cpu import keep_thresholds
@@ -23,6 +24,12 @@ CHUNK = 10_000
 SMALLEST_CHUNK = 256
 CHUNKS_PER_EPOCH = 64
 PROGRESS_SECONDS = 0.1
+# Rows of each matrix that a thread holds for itself where several train, and how many touches of such a row the
+# other threads together may not have seen yet. Below 64 or so nothing is lost (the same bound holds for updates in
+# flight on a GPU); an input row is touched by every window that its word stands in, so it counts for less.
+PRIVATE_ROWS = 256
+UNSEEN_INPUT_TOUCHES = 256
+UNSEEN_OUTPUT_TOUCHES = 64
 
 
 class CpuBackend:
@@ -49,7 +56,7 @@ class CpuBackend:
 
     def compile(self) -> None:
         """Run the kernel over nothing."""
-        self._chunk(_read_only(np.empty(0, np.int32)), 0, 0, 0, 0.0, np.zeros(4))
+        self._chunk(_read_only(np.empty(0, np.int32)), 0, 0, 0, 0.0, np.zeros(4), self._private_rows())
 
     def parameters(self) -> dict[str, np.ndarray]:
         """Views of ``input_vectors`` (V, D) and ``output_vectors`` (rows, D), float32."""
@@ -78,13 +85,17 @@ class CpuBackend:
         stop = threading.Event()
 
         def work(report: np.ndarray) -> None:
+            hot = self._private_rows()
             try:
                 while not stop.is_set() and (begin := next(begins)) < ids.size:
                     rates[0] = rate = schedule(begin / ids.size)
-                    self._chunk(ids, begin, min(begin + chunk, ids.size), epoch, rate, report)
+                    self._chunk(ids, begin, min(begin + chunk, ids.size), epoch, rate, report, hot)
             except BaseException as failure:  # a thread's failure is raised again in the caller's thread
                 failures.append(failure)
                 stop.set()
+            finally:
+                give_back(self._input, hot[0])
+                give_back(self._output, hot[1])
 
         threads = [threading.Thread(target=work, args=(sums[t],), daemon=True) for t in range(self.threads)]
         try:
@@ -105,8 +116,26 @@ class CpuBackend:
         progress(done)
         return done
 
+    def _private_rows(self) -> tuple[HotRows, HotRows]:
+        """A thread's own copies of the most used input and output rows; none where it trains alone."""
+        width = self._input.shape[1]
+        limits = [most // self.threads for most in (UNSEEN_INPUT_TOUCHES, UNSEEN_OUTPUT_TOUCHES)]
+        held = PRIVATE_ROWS if self.threads > 1 and min(limits) > 1 else 0
+        inputs, outputs = (min(held, len(matrix)) for matrix in (self._input, self._output))
+        return (
+            private_rows(0, inputs, limits[0], width),
+            private_rows(self.objective.first_hot_row(outputs), outputs, limits[1], width),
+        )
+
     def _chunk(
-        self, ids: np.ndarray, begin: int, end: int, epoch: int, learning_rate: float, report: np.ndarray
+        self,
+        ids: np.ndarray,
+        begin: int,
+        end: int,
+        epoch: int,
+        learning_rate: float,
+        report: np.ndarray,
+        hot: tuple[HotRows, HotRows],
     ) -> None:
         config = self.config
         if config.model == "cbow":
@@ -117,7 +146,7 @@ class CpuBackend:
         draw_key = np.uint64(epoch_key(config.seed, epoch, STREAM_WINDOW))
         kernel(
             ids, begin, end, config.window, config.shrink_windows, *variant, self._keep, subsample_key, draw_key,
-            self._input, self._output, self.objective.tables, self._capacity, learning_rate, report,
+            self._input, self._output, *hot, self.objective.tables, self._capacity, learning_rate, report,
         )  # fmt: skip
 
 

@@ -41,6 +41,10 @@ class RowWiseObjective(ABC):
         """Number of output vectors."""
 
     @abstractmethod
+    def first_hot_row(self, count: int) -> int:
+        """Where the ``count`` most used output rows begin; they are neighbours."""
+
+    @abstractmethod
     def targets(self, word: int, key: np.uint64, first_draw: int = 1) -> tuple[np.ndarray, np.ndarray]:
         """Output rows (K,) int64 and signs (K,) float64 of a word: the readable twin of ``list_targets``.
 

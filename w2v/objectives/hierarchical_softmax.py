@@ -42,6 +42,10 @@ class HierarchicalSoftmax(RowWiseObjective):
         """One output vector per inner node: V − 1."""
         return self.counts.size - 1
 
+    def first_hot_row(self, count: int) -> int:
+        """The tree is numbered from its leaves: the root and the nodes below it come last."""
+        return self.output_rows - count
+
     def targets(self, word: int, key: np.uint64 = _UNUSED, first_draw: int = 1) -> tuple[np.ndarray, np.ndarray]:
         """The inner nodes from the root to the word, and the sign of the branch taken at each; nothing is drawn."""
         path = slice(self.tables.offsets[word], self.tables.offsets[word + 1])

@@ -30,6 +30,10 @@ class NegativeSampling(RowWiseObjective):
         """One output vector per word."""
         return self.counts.size
 
+    def first_hot_row(self, count: int) -> int:
+        """0: frequent words come first."""
+        return 0
+
     def targets(self, word: int, key: np.uint64, first_draw: int = 1) -> tuple[np.ndarray, np.ndarray]:
         """The word itself with sign +1, then its noise words with −1."""
         draws = [int(alias_draw(key, first_draw + j, self.tables.buckets)) for j in range(self.tables.negative)]
