@@ -21,7 +21,7 @@ HotRows.__doc__ = """One thread's private rows of one matrix: rows first … fir
 
 
 def private_rows(first: int, count: int, limit: int, width: int) -> HotRows:
-    """Room for ``count`` private rows of ``width`` floats, nothing held yet; count 0 means that all rows are shared."""
+    """Room for ``count`` private rows of ``width`` floats, nothing held yet; count 0: all rows are shared."""
     rows = max(count, 1)  # an array of no rows has no address
     return HotRows(
         first, count, limit, aligned_zeros(rows, width), aligned_zeros(rows, width), np.zeros(rows, np.int32)

@@ -24,7 +24,6 @@ import numpy as np
 
 from .hot_rows_cpu import is_private, placed, row_address
 from .jit import kernel
-from .random import below, draw, window_key
 from .simd import (
     LANES,
     VECTOR_BYTES,
@@ -45,7 +44,7 @@ from .simd import (
     total,
     zero,
 )
-from .stream_cpu import SENTENCE_END, compact_chunk
+from .stream_cpu import SENTENCE_END, cut_chunk, next_word
 from .targets_cpu import list_targets
 
 _FLOAT = 4
@@ -154,7 +153,7 @@ def logistic(s, z):
 def binary_logistic(z, signs, count, learning_rate):
     """Turn logits into steps: z ← lr · s · σ(−s z); return the summed loss Σ log(1 + exp(−s z)), float64 nats.
 
-    z, signs: addresses of ``count`` floats, padded to whole vectors with signs of 0.
+    z, signs: addresses of ``count`` floats, padded to whole vectors with signs of 0 and any finite logits.
     """
     rate = splat(np.float32(learning_rate))
     loss = zero()
@@ -171,7 +170,7 @@ def binary_logistic_in_turn(z, stride, signs, n_inputs, products, side, learning
 
     z: address of logits [c·stride + k] against the outputs before the window, turned into steps; signs: one per
     output, stride of them; products: x_c · x_e at [c·side + e], by which step g_ek moves logit z_ck: o_k has
-    moved by g_ek x_e. n_inputs may be odd; rows of z are whole vectors, and there is one for an even number of inputs.
+    moved by g_ek x_e. n_inputs may be odd; rows of z are whole vectors, for an even number of inputs.
     """
     rate = splat(np.float32(learning_rate))
     loss = zero()
@@ -196,7 +195,7 @@ def binary_logistic_in_turn(z, stride, signs, n_inputs, products, side, learning
 
 @kernel
 def products_of_steps(steps, stride, n_inputs, products, side):
-    """products[c·side + e] = Σ_k g_ck g_ek for every e in a pair of inputs before c's own; n_inputs is padded to even."""
+    """products[c·side + e] = Σ_k g_ck g_ek for every e in a pair before c's own; n_inputs: padded to even."""
     for c in range(2, n_inputs, 2):
         g0 = steps + _FLOAT * c * stride
         for e in range(0, c, 2):
@@ -219,7 +218,7 @@ def update(
     inputs, outputs: row addresses, n_outputs padded to even; steps: address of g, g_ck at [c·stride + k] (padding
     has steps of zero, so its row is rewritten as it is). d_inputs, d_outputs: addresses of scratch for one vector per
     row. A row that stands twice gets both updates. in_turn: an input meets the outputs as the pairs e before its own
-    have left them, o_k + g_ek x_e, so that it moves by (Σ_k g_ck g_ek) x_e more: products, from ``products_of_steps``.
+    have left them, o_k + g_ek x_e, and so moves by (Σ_k g_ck g_ek) x_e more: products, from ``products_of_steps``.
     """
     for offset in range(0, row_bytes, VECTOR_BYTES):
         if n_outputs == 6 and not in_turn:
@@ -356,148 +355,130 @@ def repeat_signs(target_signs, n_outputs, n_inputs, signs):
 
 
 @kernel
-def window_bounds(position_in_kept, half_width, left, right):
-    """The contexts of a centre: kept[low:high] without the centre itself, inside its sentence [left, right)."""
-    return max(left, position_in_kept - half_width), min(right, position_in_kept + half_width + 1)
-
-
-@kernel
 def address_of(array):
     """The address of an array's first byte."""
     return array.ctypes.data
 
 
 @kernel
+def fetch_targets(
+    word, key, furthest, tables, rows, signs, x_base, o_base, row_bytes, x_place, o_place
+):  # fmt: skip
+    """List a word's targets (``list_targets``) and ask for their rows and for that of its furthest context.
+
+    Called one window ahead: noise rows come from anywhere in a matrix larger than the caches. Returns their number.
+    """
+    count = list_targets(tables, word, key, 1, rows, signs)
+    for k in range(count):
+        if not is_private(rows[k], o_place):
+            prefetch_row(o_base + np.int64(rows[k]) * row_bytes, row_bytes)
+    if not is_private(furthest, x_place):
+        prefetch_row(x_base + np.int64(furthest) * row_bytes, row_bytes)
+    return count
+
+
+@kernel
+def step_of_one(x, outputs, n_outputs, signs, row_bytes, z, learning_rate, d_input):
+    """One input against its targets: update the outputs, write d_input, return the loss.
+
+    outputs: row addresses, room for 3 more; signs: (…,) float32, room for a vector more. Both are padded here.
+    """
+    for k in range(n_outputs, n_outputs + 3):
+        outputs[k] = outputs[0]
+    signs[n_outputs : n_outputs + LANES] = 0.0
+    logits_of_one(x, outputs, n_outputs, row_bytes, z)
+    loss = binary_logistic(z, address_of(signs), n_outputs, learning_rate)
+    update_of_one(x, outputs, n_outputs, z, row_bytes, d_input)
+    return loss
+
+
+@kernel
 def skipgram_chunk(
-    ids, begin, end, window, shrink, per_pair, in_turn, keep_threshold, subsample_key, draw_key,
-    input_vectors, output_vectors, hot_inputs, hot_outputs, tables, capacity, learning_rate, report,
+    ids, begin, end, window, shrink, keep_threshold, subsample_key, draw_key, input_vectors, output_vectors,
+    hot_inputs, hot_outputs, tables, capacity, learning_rate, report, in_turn,
 ):  # fmt: skip
     """Train skip-gram on ids[begin:end]; add to report (float64): [loss in nats, pairs, kept words, words].
 
     ids (N,) int32; input_vectors, output_vectors: padded float32 rows; hot_inputs, hot_outputs: the calling
-    thread's private rows (``hot_rows_cpu``); tables: see ``targets_cpu``; capacity: most
-    targets of a word. The context word's row is the input and the centre the predicted word, as in word2vec.c.
-    Negatives are shared by a window's contexts unless per_pair. in_turn: the contexts meet the output rows pair after
-    pair, each as the earlier pairs leave it, in place of all at once.
+    thread's private rows (``hot_rows_cpu``); tables: see ``targets_cpu``; capacity: most targets of a word.
+    The context word's row is the input and the centre the predicted word, as in word2vec.c; the targets are shared by
+    a window's contexts. in_turn: the contexts meet the output rows pair after pair, each as the earlier pairs leave
+    it, in place of all at once.
     """
     row_bytes = input_vectors.shape[1] * _FLOAT
     x_base, o_base = address_of(input_vectors), address_of(output_vectors)
     x_place, o_place = placed(hot_inputs), placed(hot_outputs)
-    kept = np.empty(end - begin + 2 * window + 2, np.int32)
-    positions = np.empty(kept.size, np.int64)
-    first, last, count, words = compact_chunk(ids, begin, end, window, keep_threshold, subsample_key, kept, positions)
+    kept, keys, lows, highs, first, last, words = cut_chunk(
+        ids, begin, end, window, shrink, keep_threshold, subsample_key, draw_key
+    )
 
     most_inputs = 2 * window + 4
     most_outputs = capacity + 4
-    inputs = np.empty(most_inputs, np.int64)
-    outputs = np.empty(most_outputs, np.int64)
-    rows = np.empty(most_outputs, np.int32)
-    next_rows = np.empty(most_outputs, np.int32)
-    target_signs = np.zeros(most_outputs + LANES, np.float32)
-    next_signs = np.zeros(most_outputs + LANES, np.float32)
+    inputs, outputs = np.empty(most_inputs, np.int64), np.empty(most_outputs, np.int64)
+    rows, next_rows = np.empty(most_outputs, np.int32), np.empty(most_outputs, np.int32)
+    signs, next_signs = np.zeros(most_outputs + LANES, np.float32), np.zeros(most_outputs + LANES, np.float32)
     most_steps = most_inputs * (most_outputs + LANES)
-    z_array = np.zeros(most_steps, np.float32)
-    signs_array = np.zeros(most_steps, np.float32)
+    steps_array, all_signs_array = np.zeros(most_steps, np.float32), np.zeros(most_steps, np.float32)
     products_array = np.empty(most_inputs * most_inputs if in_turn else 1, np.float32)
     scratch = np.empty((most_inputs + most_outputs) * LANES, np.float32)
-    d_row = np.empty(input_vectors.shape[1], np.float32)
-    z, signs, d_row_at = address_of(z_array), address_of(signs_array), address_of(d_row)
-    products = address_of(products_array)
+    steps, all_signs, products = address_of(steps_array), address_of(all_signs_array), address_of(products_array)
     d_inputs = address_of(scratch)
     d_outputs = d_inputs + most_inputs * VECTOR_BYTES
 
     loss = 0.0
     pairs = 0
     kept_words = 0
-    left = 0
-    right = -1  # the end of the current sentence within kept; −1: not looked up
     n_next = 0
-    for centre in range(first, last):
-        word = kept[centre]
-        if word == SENTENCE_END:
-            left = centre + 1
-            right = -1
-            n_next = 0
-            continue
-        if right < 0:
-            right = centre + 1
-            while right < count and kept[right] != SENTENCE_END:
-                right += 1
+    centre = next_word(kept, first, last)
+    if centre < last:
+        n_next = fetch_targets(
+            kept[centre], keys[centre], kept[highs[centre] - 1], tables, next_rows, next_signs,
+            x_base, o_base, row_bytes, x_place, o_place,
+        )  # fmt: skip
+    while centre < last:
         kept_words += 1
-        key = window_key(draw_key, positions[centre])
-        half_width = 1 + below(draw(key, 0), window) if shrink else window
-        low, high = window_bounds(centre, half_width, left, right)
-        n_inputs = high - low - 1
-
-        if per_pair:
-            c = 0
-            for context in range(low, high):
-                if context == centre:
-                    continue
-                x = row_address(kept[context], x_base, row_bytes, x_place, hot_inputs.touches)
-                n_outputs = list_targets(tables, word, key, 1 + c * capacity, rows, target_signs)
-                for k in range(n_outputs):
-                    outputs[k] = row_address(rows[k], o_base, row_bytes, o_place, hot_outputs.touches)
-                for k in range(n_outputs, n_outputs + 3):
-                    outputs[k] = outputs[0]
-                target_signs[n_outputs : n_outputs + LANES] = 0.0
-                logits_of_one(x, outputs, n_outputs, row_bytes, z)
-                loss += binary_logistic(z, address_of(target_signs), n_outputs, learning_rate)
-                update_of_one(x, outputs, n_outputs, z, row_bytes, d_row_at)
-                add_row(x, d_row_at, row_bytes)
-                c += 1
-            pairs += n_inputs
-            continue
-
-        # This window's targets were listed, and their rows asked for, while the one before was computed.
-        if n_next > 0:
-            n_outputs = n_next
-            rows, next_rows = next_rows, rows
-            target_signs, next_signs = next_signs, target_signs
-        else:
-            n_outputs = list_targets(tables, word, key, 1, rows, target_signs)
-        n_next = 0
-        if centre + 1 < last and kept[centre + 1] != SENTENCE_END:
-            next_key = window_key(draw_key, positions[centre + 1])
-            n_next = list_targets(tables, kept[centre + 1], next_key, 1, next_rows, next_signs)
-            for k in range(n_next):
-                if not is_private(next_rows[k], o_place):
-                    prefetch_row(o_base + np.int64(next_rows[k]) * row_bytes, row_bytes)
-            ahead = centre + 1 + window
-            if ahead < right and not is_private(kept[ahead], x_place):
-                prefetch_row(x_base + np.int64(kept[ahead]) * row_bytes, row_bytes)
-        if n_inputs == 0:
-            continue
-
-        c = 0
+        low, high = lows[centre], highs[centre]
+        n_outputs = n_next
+        rows, next_rows = next_rows, rows
+        signs, next_signs = next_signs, signs
+        following = next_word(kept, centre + 1, last)
+        if following < last:
+            n_next = fetch_targets(
+                kept[following], keys[following], kept[highs[following] - 1], tables, next_rows, next_signs,
+                x_base, o_base, row_bytes, x_place, o_place,
+            )  # fmt: skip
+        n_inputs = 0
         for context in range(low, high):
             if context != centre:
-                inputs[c] = row_address(kept[context], x_base, row_bytes, x_place, hot_inputs.touches)
-                c += 1
+                inputs[n_inputs] = row_address(kept[context], x_base, row_bytes, x_place, hot_inputs.touches)
+                n_inputs += 1
+        centre = following
+        if n_inputs == 0:
+            continue
         inputs[n_inputs] = inputs[0]
         even_inputs = (n_inputs + 1) & ~1
         for k in range(n_outputs):
             outputs[k] = row_address(rows[k], o_base, row_bytes, o_place, hot_outputs.touches)
         if n_outputs & 1:
             outputs[n_outputs] = outputs[0]
-            target_signs[n_outputs] = 0.0
+            signs[n_outputs] = 0.0
             n_outputs += 1
         if in_turn:
             stride = (n_outputs + LANES - 1) // LANES * LANES
-            target_signs[n_outputs:stride] = 0.0
-            logits(inputs, even_inputs, outputs, n_outputs, row_bytes, z, stride)
+            signs[n_outputs:stride] = 0.0
+            logits(inputs, even_inputs, outputs, n_outputs, row_bytes, steps, stride)
             products_with_earlier(inputs, even_inputs, row_bytes, products, most_inputs)
             loss += binary_logistic_in_turn(
-                z, stride, address_of(target_signs), n_inputs, products, most_inputs, learning_rate
+                steps, stride, address_of(signs), n_inputs, products, most_inputs, learning_rate
             )
-            products_of_steps(z, stride, even_inputs, products, most_inputs)
+            products_of_steps(steps, stride, even_inputs, products, most_inputs)
         else:
             stride = n_outputs
-            logits(inputs, even_inputs, outputs, n_outputs, row_bytes, z, stride)
-            entries = repeat_signs(target_signs, n_outputs, n_inputs, signs)
-            loss += binary_logistic(z, signs, entries, learning_rate)
+            logits(inputs, even_inputs, outputs, n_outputs, row_bytes, steps, stride)
+            entries = repeat_signs(signs, n_outputs, n_inputs, all_signs)
+            loss += binary_logistic(steps, all_signs, entries, learning_rate)
         update(
-            inputs, n_inputs, outputs, n_outputs, z, stride, row_bytes, d_inputs, d_outputs,
+            inputs, n_inputs, outputs, n_outputs, steps, stride, row_bytes, d_inputs, d_outputs,
             in_turn, products, most_inputs,
         )  # fmt: skip
         pairs += n_inputs
@@ -508,9 +489,51 @@ def skipgram_chunk(
 
 
 @kernel
+def skipgram_pairs_chunk(
+    ids, begin, end, window, shrink, keep_threshold, subsample_key, draw_key, input_vectors, output_vectors,
+    hot_inputs, hot_outputs, tables, capacity, learning_rate, report,
+):  # fmt: skip
+    """``skipgram_chunk`` with targets of its own for every pair, one pair after the other: word2vec.c's meaning."""
+    row_bytes = input_vectors.shape[1] * _FLOAT
+    x_base, o_base = address_of(input_vectors), address_of(output_vectors)
+    x_place, o_place = placed(hot_inputs), placed(hot_outputs)
+    kept, keys, lows, highs, first, last, words = cut_chunk(
+        ids, begin, end, window, shrink, keep_threshold, subsample_key, draw_key
+    )
+    outputs = np.empty(capacity + 4, np.int64)
+    rows, signs = np.empty(capacity, np.int32), np.empty(capacity + LANES, np.float32)
+    steps_array, d_input_array = np.zeros(capacity + LANES, np.float32), np.empty(row_bytes // _FLOAT, np.float32)
+    steps, d_input = address_of(steps_array), address_of(d_input_array)
+
+    loss = 0.0
+    pairs = 0
+    kept_words = 0
+    for centre in range(first, last):
+        if kept[centre] == SENTENCE_END:
+            continue
+        kept_words += 1
+        first_draw = 1
+        for context in range(lows[centre], highs[centre]):
+            if context == centre:
+                continue
+            x = row_address(kept[context], x_base, row_bytes, x_place, hot_inputs.touches)
+            n_outputs = list_targets(tables, kept[centre], keys[centre], first_draw, rows, signs)
+            for k in range(n_outputs):
+                outputs[k] = row_address(rows[k], o_base, row_bytes, o_place, hot_outputs.touches)
+            loss += step_of_one(x, outputs, n_outputs, signs, row_bytes, steps, learning_rate, d_input)
+            add_row(x, d_input, row_bytes)
+            first_draw += capacity
+            pairs += 1
+    report[0] += loss
+    report[1] += pairs
+    report[2] += kept_words
+    report[3] += words
+
+
+@kernel
 def cbow_chunk(
-    ids, begin, end, window, shrink, use_sum, keep_threshold, subsample_key, draw_key,
-    input_vectors, output_vectors, hot_inputs, hot_outputs, tables, capacity, learning_rate, report,
+    ids, begin, end, window, shrink, keep_threshold, subsample_key, draw_key, input_vectors, output_vectors,
+    hot_inputs, hot_outputs, tables, capacity, learning_rate, report, use_sum,
 ):  # fmt: skip
     """Train CBOW on ids[begin:end]; add to report as ``skipgram_chunk`` does (a pair is a window here).
 
@@ -520,85 +543,58 @@ def cbow_chunk(
     row_bytes = input_vectors.shape[1] * _FLOAT
     x_base, o_base = address_of(input_vectors), address_of(output_vectors)
     x_place, o_place = placed(hot_inputs), placed(hot_outputs)
-    kept = np.empty(end - begin + 2 * window + 2, np.int32)
-    positions = np.empty(kept.size, np.int64)
-    first, last, count, words = compact_chunk(ids, begin, end, window, keep_threshold, subsample_key, kept, positions)
-
+    kept, keys, lows, highs, first, last, words = cut_chunk(
+        ids, begin, end, window, shrink, keep_threshold, subsample_key, draw_key
+    )
     most_outputs = capacity + 4
-    inputs = np.empty(2 * window, np.int64)
-    outputs = np.empty(most_outputs, np.int64)
-    rows = np.empty(most_outputs, np.int32)
-    next_rows = np.empty(most_outputs, np.int32)
-    target_signs = np.zeros(most_outputs + LANES, np.float32)
-    next_signs = np.zeros(most_outputs + LANES, np.float32)
-    z_array = np.zeros(most_outputs + LANES, np.float32)
-    mean = np.empty(input_vectors.shape[1], np.float32)
-    d_mean = np.empty(input_vectors.shape[1], np.float32)
-    z, mean_at, d_mean_at = address_of(z_array), address_of(mean), address_of(d_mean)
+    inputs, outputs = np.empty(2 * window, np.int64), np.empty(most_outputs, np.int64)
+    rows, next_rows = np.empty(most_outputs, np.int32), np.empty(most_outputs, np.int32)
+    signs, next_signs = np.empty(most_outputs + LANES, np.float32), np.empty(most_outputs + LANES, np.float32)
+    steps_array = np.zeros(most_outputs + LANES, np.float32)
+    mean_array, d_mean_array = np.empty(row_bytes // _FLOAT, np.float32), np.empty(row_bytes // _FLOAT, np.float32)
+    steps, mean, d_mean = address_of(steps_array), address_of(mean_array), address_of(d_mean_array)
 
     loss = 0.0
     pairs = 0
     kept_words = 0
-    left = 0
-    right = -1
     n_next = 0
-    for centre in range(first, last):
-        word = kept[centre]
-        if word == SENTENCE_END:
-            left = centre + 1
-            right = -1
-            n_next = 0
-            continue
-        if right < 0:
-            right = centre + 1
-            while right < count and kept[right] != SENTENCE_END:
-                right += 1
+    centre = next_word(kept, first, last)
+    if centre < last:
+        n_next = fetch_targets(
+            kept[centre], keys[centre], kept[highs[centre] - 1], tables, next_rows, next_signs,
+            x_base, o_base, row_bytes, x_place, o_place,
+        )  # fmt: skip
+    while centre < last:
         kept_words += 1
-        key = window_key(draw_key, positions[centre])
-        half_width = 1 + below(draw(key, 0), window) if shrink else window
-        low, high = window_bounds(centre, half_width, left, right)
-        n_inputs = high - low - 1
-
-        if n_next > 0:
-            n_outputs = n_next
-            rows, next_rows = next_rows, rows
-            target_signs, next_signs = next_signs, target_signs
-        else:
-            n_outputs = list_targets(tables, word, key, 1, rows, target_signs)
-        n_next = 0
-        if centre + 1 < last and kept[centre + 1] != SENTENCE_END:
-            next_key = window_key(draw_key, positions[centre + 1])
-            n_next = list_targets(tables, kept[centre + 1], next_key, 1, next_rows, next_signs)
-            for k in range(n_next):
-                if not is_private(next_rows[k], o_place):
-                    prefetch_row(o_base + np.int64(next_rows[k]) * row_bytes, row_bytes)
-            ahead = centre + 1 + window
-            if ahead < right and not is_private(kept[ahead], x_place):
-                prefetch_row(x_base + np.int64(kept[ahead]) * row_bytes, row_bytes)
-        if n_inputs == 0:
-            continue
-
-        c = 0
+        low, high = lows[centre], highs[centre]
+        n_outputs = n_next
+        rows, next_rows = next_rows, rows
+        signs, next_signs = next_signs, signs
+        following = next_word(kept, centre + 1, last)
+        if following < last:
+            n_next = fetch_targets(
+                kept[following], keys[following], kept[highs[following] - 1], tables, next_rows, next_signs,
+                x_base, o_base, row_bytes, x_place, o_place,
+            )  # fmt: skip
+        n_inputs = 0
         for context in range(low, high):
             if context != centre:
-                inputs[c] = row_address(kept[context], x_base, row_bytes, x_place, hot_inputs.touches)
-                c += 1
+                inputs[n_inputs] = row_address(kept[context], x_base, row_bytes, x_place, hot_inputs.touches)
+                n_inputs += 1
+        centre = following
+        if n_inputs == 0:
+            continue
         scale = splat(np.float32(1.0 if use_sum else 1.0 / n_inputs))
         for offset in range(0, row_bytes, VECTOR_BYTES):
             h = zero()
             for c in range(n_inputs):
                 h = add(h, load(inputs[c] + offset))
-            store(mean_at + offset, mul(h, scale))
+            store(mean + offset, mul(h, scale))
         for k in range(n_outputs):
             outputs[k] = row_address(rows[k], o_base, row_bytes, o_place, hot_outputs.touches)
-        for k in range(n_outputs, n_outputs + 3):
-            outputs[k] = outputs[0]
-        target_signs[n_outputs : n_outputs + LANES] = 0.0
-        logits_of_one(mean_at, outputs, n_outputs, row_bytes, z)
-        loss += binary_logistic(z, address_of(target_signs), n_outputs, learning_rate)
-        update_of_one(mean_at, outputs, n_outputs, z, row_bytes, d_mean_at)
+        loss += step_of_one(mean, outputs, n_outputs, signs, row_bytes, steps, learning_rate, d_mean)
         for c in range(n_inputs):
-            add_row(inputs[c], d_mean_at, row_bytes)
+            add_row(inputs[c], d_mean, row_bytes)
         pairs += 1
     report[0] += loss
     report[1] += pairs

@@ -8,7 +8,7 @@ either side, so that the windows of a corpus do not depend on how it was cut.
 import numpy as np
 
 from .jit import kernel
-from .random import draw, window_key
+from .random import below, draw, window_key
 
 SENTENCE_END = -1
 
@@ -69,6 +69,51 @@ def compact_chunk(ids, begin, end, window, keep_threshold, key, kept, positions)
                 count += 1
             place += 1
     return first, last, count, words
+
+
+@kernel
+def cut_windows(kept, positions, first, last, count, window, shrink, draw_key, keys, lows, highs):
+    """Cut a window around every kept token of a chunk: contexts kept[low:high] without the token itself.
+
+    kept, positions, first, last, count: from ``compact_chunk``; draw_key: the epoch's window key. Writes, at the
+    token's place in kept: keys (uint64, the window's own key), lows and highs (int32). A window stays in its
+    sentence; shrink: its width on either side is drawn from 1 … window, as in word2vec.c.
+    """
+    left = 0
+    right = -1  # the end of the current sentence; −1: not looked up
+    for centre in range(first, last):
+        if kept[centre] == SENTENCE_END:
+            left = centre + 1
+            right = -1
+            continue
+        if right < 0:
+            right = centre + 1
+            while right < count and kept[right] != SENTENCE_END:
+                right += 1
+        key = window_key(draw_key, positions[centre])
+        half_width = 1 + below(draw(key, 0), window) if shrink else window
+        keys[centre] = key
+        lows[centre] = max(left, centre - half_width)
+        highs[centre] = min(right, centre + half_width + 1)
+
+
+@kernel
+def cut_chunk(ids, begin, end, window, shrink, keep_threshold, subsample_key, draw_key):
+    """The windows of ids[begin:end]: (kept, keys, lows, highs, first, last, words); see the two functions above."""
+    capacity = end - begin + 2 * window + 2
+    kept, positions = np.empty(capacity, np.int32), np.empty(capacity, np.int64)
+    first, last, count, words = compact_chunk(ids, begin, end, window, keep_threshold, subsample_key, kept, positions)
+    keys, lows, highs = np.empty(capacity, np.uint64), np.empty(capacity, np.int32), np.empty(capacity, np.int32)
+    cut_windows(kept, positions, first, last, count, window, shrink, draw_key, keys, lows, highs)
+    return kept, keys, lows, highs, first, last, words
+
+
+@kernel
+def next_word(kept, place, last):
+    """The first place from here on that holds a word and no sentence end; ``last`` where there is none."""
+    while place < last and kept[place] == SENTENCE_END:
+        place += 1
+    return place
 
 
 def chunk_capacity(chunk: int, window: int) -> int:

@@ -28,8 +28,10 @@ Reference: ``bytes.split()`` for tokens, ``collections.Counter`` for counts, ``b
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
+
+from .jit import kernel
 
 # Bytes that may be read past the end of a text, and that must be spaces.
 PADDING = 128
@@ -145,13 +147,13 @@ def _fold(typingctx, left, right):
     return types.uint64(types.uint64, types.uint64), codegen
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _hash_inline(low, high, length, secrets):
     """Hash of a token of at most 16 bytes, from its two masked words and its length."""
     return _fold(_fold(low ^ secrets[0], high ^ secrets[1] ^ length), secrets[2])
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _hash_long(text, start, length, secrets):
     """Two hashes of the ``length`` > 16 bytes from ``start``."""
     value = secrets[0] ^ length
@@ -169,7 +171,7 @@ def _hash_long(text, start, length, secrets):
     return _fold(value ^ low, high ^ secrets[2]), _fold(other ^ high, low ^ secrets[0])
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _same_bytes(left, left_start, right, right_start, length):
     """Whether two runs of ``length`` >= 8 bytes are equal."""
     at = _U0
@@ -181,7 +183,7 @@ def _same_bytes(left, left_start, right, right_start, length):
     return _load_u64(left, left_start + last) == _load_u64(right, right_start + last)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _boundaries(text, begin, end, carry, positions, held):
     """Write where tokens start and end in [begin, end) to ``positions`` from index ``held`` on.
 
@@ -208,13 +210,13 @@ def _boundaries(text, begin, end, carry, positions, held):
     return held, carry
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _shift(slots):
     """Right shift that turns a hash into an index of ``slots`` (a power of two, at least 2)."""
     return np.uint64(64) - _bit_count(np.uint64(slots.shape[0]) - _U1)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def tokenize(text, end, table, secrets, positions, ids, state):
     """Split ``text[state[POSITION]:end]`` at ASCII white space and number its words from 0 as they come.
 
@@ -295,7 +297,7 @@ def tokenize(text, end, table, secrets, positions, ids, state):
     return True
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _line_ends(text, begin, end, ids, n):
     """Append END to ``ids`` if there is a line end in the white space [begin, end) and END is not last already."""
     if n > _U0 and ids[n - _U1] == END:
@@ -307,7 +309,7 @@ def _line_ends(text, begin, end, ids, n):
     return n
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _slot_hash(low, high, length, secrets):
     """The hash of a word whose row of a table begins with ``low`` and ``high``."""
     if length <= _U16:
@@ -315,7 +317,7 @@ def _slot_hash(low, high, length, secrets):
     return low
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def grow_block_table(old, new, secrets):
     """Move the rows of block table ``old`` to ``new``, which is larger and zero."""
     slot_mask = np.uint64(new.shape[0]) - _U1
@@ -332,7 +334,7 @@ def grow_block_table(old, new, secrets):
             new[at, column] = old[source, column]
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def fill_slots(entries, words, slots, secrets):
     """Enter the first ``words`` rows of ``entries`` into ``slots`` (int32 zeros, a power of two of them)."""
     slot_mask = np.uint64(slots.shape[0]) - _U1
@@ -345,7 +347,7 @@ def fill_slots(entries, words, slots, secrets):
         slots[at] = word + 1
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _find(low, high, length, position, text, entries, slots, arena, shift, secrets):
     """The slot of a word in the word table: the one that holds it, else the empty one where it belongs."""
     slot_mask = np.uint64(slots.shape[0]) - _U1
@@ -362,7 +364,7 @@ def _find(low, high, length, position, text, entries, slots, arena, shift, secre
     return at
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _filled(table, words, scratch):
     """The ``words`` slots of a block table that hold a word, uint32, rising: which ones cannot be foreseen, so that
     no branch depends on it."""
@@ -373,7 +375,7 @@ def _filled(table, words, scratch):
     return scratch[:words]
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _prefetch_entry(table, slot, entries, slots, shift, secrets):
     """Prefetch the entry that the word of a block table's ``slot`` will be compared with first."""
     at = _slot_hash(table[slot, 0], table[slot, 1], table[slot, 2] >> _U32, secrets) >> shift
@@ -381,7 +383,7 @@ def _prefetch_entry(table, slot, entries, slots, shift, secrets):
         _prefetch(entries, np.uint64(slots[at] - 1))
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def merge_block(text, table, entries, slots, arena, sizes, secrets, mapping, scratch):
     """Add a block's words and counts to the word table.
 
@@ -423,7 +425,7 @@ def merge_block(text, table, entries, slots, arena, sizes, secrets, mapping, scr
     sizes[1] = used
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def look_up_block(text, table, entries, slots, arena, secrets, mapping, unknown, scratch):
     """Look a block's words up in a fixed word table.
 
@@ -456,7 +458,7 @@ def look_up_block(text, table, entries, slots, arena, secrets, mapping, unknown,
     return found
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def block_counts(table, counts):
     """Write the count of each word of a block table to ``counts`` (int64), by id."""
     for index in range(table.shape[0]):
@@ -465,7 +467,7 @@ def block_counts(table, counts):
             counts[(table[slot, 2] & _ID_BITS) - _U1] = np.int64(table[slot, 3] & _ID_BITS)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _word_byte(entries, arena, row, at):
     """Byte ``at`` of a word of the word table."""
     if entries[row, 2] > _U16:
@@ -474,7 +476,7 @@ def _word_byte(entries, arena, row, at):
     return np.uint8((word >> ((at & np.uint64(7)) << np.uint64(3))) & np.uint64(255))
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def join_words(entries, arena, rows, out):
     """Write the words of ``rows`` (int64 indices) to ``out`` (uint8), a line end after each."""
     n = _U0
@@ -487,7 +489,7 @@ def join_words(entries, arena, rows, out):
         n += _U1
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def join_runs(text, runs, out):
     """Write the runs of ``text`` given by ``runs`` (uint64 ``[position, length, ...]``), a line end after each."""
     n = _U0
@@ -500,7 +502,7 @@ def join_runs(text, runs, out):
         n += _U1
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def keep_words(entries, arena, rows):
     """Move the words of ``rows`` (int64, rising) to the front of ``entries``, their bytes to the front of ``arena``.
 
@@ -523,7 +525,7 @@ def keep_words(entries, arena, rows):
     return used
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def sort_keys(entries, arena, rows, keys):
     """Write the first 16 bytes of each word as two big-endian words, so that their order is the bytes' order.
 
@@ -542,7 +544,7 @@ def sort_keys(entries, arena, rows, keys):
             keys[half, index] = key
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _sequence_length(entries, arena, row, at):
     """Length of the valid UTF-8 sequence at byte ``at`` of a word, 0 where there is none (RFC 3629)."""
     left = entries[row, 2] - at
@@ -564,7 +566,7 @@ def _sequence_length(entries, arena, row, at):
     return size
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def bad_bytes(entries, arena, words):
     """Occurrences of bytes that belong to no valid UTF-8 sequence, over the first ``words`` rows and their counts."""
     total = np.int64(0)
@@ -586,14 +588,14 @@ def bad_bytes(entries, arena, words):
     return total
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def content_term(value):
     """What one id or mark adds to the content hash."""
     mixed = (np.uint64(value + 2)) * _HASH_MIX
     return mixed ^ (mixed >> _U32)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def renumber(ids, mapping, out, totals):
     """Replace the ids of a block by final ones, leave out dropped words, and keep marks single.
 

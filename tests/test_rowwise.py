@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from w2v.kernels import rowwise_cpu, simd
+from w2v.kernels.hot_rows_cpu import private_rows
+from w2v.kernels.stream_cpu import compact_chunk, is_kept
 
 from w2v.backends.cpu import CpuBackend
 from w2v.config import TrainConfig
-from w2v.kernels import rowwise_cpu, simd
 from w2v.objectives import make_objective
 from w2v.objectives.reference import ReferenceTrainer, window_gradients, window_gradients_in_turn
 
@@ -221,3 +223,75 @@ def test_binary_logistic_over_the_range(scale):
     expected = 0.5 * signs * np.exp(-np.logaddexp(0, y))
     np.testing.assert_allclose(steps, expected, rtol=2e-6, atol=1e-30)
     assert loss == pytest.approx((np.abs(signs) * np.logaddexp(0, -y)).sum(), rel=2e-6)
+
+
+@pytest.mark.parametrize(
+    ("objective", "model"), [("ns", "skipgram"), ("hs", "skipgram"), ("ns", "cbow"), ("hs", "cbow")]
+)
+def test_private_rows_lose_nothing(objective, model, monkeypatch):
+    """One thread that holds rows for itself ends where one that works on the shared rows ends."""
+    rng = np.random.default_rng(10)
+    config = TrainConfig(objective=objective, model=model, vector_size=21, sample=0, threads=1)
+    ids = random_ids(rng, 40, 80, 20)
+    start = {
+        name: rng.normal(0, 0.3, array.shape)
+        for name, array in CpuBackend(config, make_objective(config, zipf_counts(40))).parameters().items()
+    }
+    ends = []
+    for held in (0, 12):
+        backend = CpuBackend(config, make_objective(config, zipf_counts(40)))
+        backend.load_parameters(start)
+        first = backend.objective.first_hot_row(held)
+        width = backend._input.shape[1]
+        hot = (private_rows(0, held, 5, width), private_rows(first, held, 3, width))
+        monkeypatch.setattr(backend, "_private_rows", lambda hot=hot: hot)
+        backend.train_epoch(ids, 0, lambda fraction: 0.02, lambda report: None)
+        assert not any(rows.touches.any() for rows in hot)
+        assert hot[0].private.any() == hot[1].private.any() == (held > 0)
+        ends.append({name: array.copy() for name, array in backend.parameters().items()})
+    for name, array in ends[0].items():
+        assert np.abs(array - start[name]).max() > 0.01
+        np.testing.assert_allclose(ends[1][name], array, atol=2e-5)
+
+
+def test_threads_hold_the_most_used_rows():
+    config = TrainConfig(objective="hs", vector_size=16, threads=2)
+    backend = CpuBackend(config, make_objective(config, zipf_counts(1000)))
+    inputs, outputs = backend._private_rows()
+    assert (inputs.first, inputs.count) == (0, 256)
+    assert (outputs.first, outputs.count) == (999 - 256, 256)  # the root is the last row
+    for few_seen in (1, 64):
+        config = TrainConfig(vector_size=16, threads=few_seen)
+        backend = CpuBackend(config, make_objective(config, zipf_counts(1000)))
+        assert [hot.count for hot in backend._private_rows()] == [0, 0]
+
+
+def test_positions_past_two_to_the_31(tmp_path):
+    """A sparse corpus of 2^31 words: its last sentence is found, and draws do not wrap round."""
+    size = 2**31 + 40
+    path = tmp_path / "ids.bin"
+    with open(path, "wb") as file:
+        try:
+            file.truncate(4 * size)
+        except OSError as error:
+            pytest.skip(f"no sparse files here: {error}")
+        file.seek(4 * (size - 31))
+        file.write(np.array([-1, *range(29), -1], np.int32).tobytes())
+    ids = np.memmap(path, np.int32, "r")
+    thresholds = np.full(30, 2**31, np.uint32)
+    key = np.uint64(77)
+    kept, positions = np.empty(64, np.int32), np.empty(64, np.int64)
+    first, last, count, words = compact_chunk(ids, size - 30, size, 2, thresholds, key, kept, positions)
+    assert (first, count, words) == (0, last, 29)
+    expected = [size - 30 + word for word in range(29) if is_kept(word, size - 30 + word, thresholds, key)]
+    assert positions[: last - 1].tolist() == expected
+    assert 5 < len(expected) < 25
+    wrapped = [word for word in range(29) if is_kept(word, size - 30 + word - 2**32, thresholds, key)]
+    assert wrapped != kept[: last - 1].tolist()
+    config = TrainConfig(vector_size=8, threads=1, sample=0)
+    backend = CpuBackend(config, make_objective(config, zipf_counts(30)))
+    backend.initialise()
+    report = np.zeros(4)
+    backend._chunk(ids, size - 30, size, 0, 0.05, report, backend._private_rows())
+    assert report[3] == report[2] == 29
+    assert report[1] > 29

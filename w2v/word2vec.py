@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from w2v.config import TrainConfig
+from w2v.cores import available_cores
 from w2v.corpus import CorpusOptions, EncodedCorpus, Vocabulary, encode_corpus, encode_sentences
 from w2v.errors import ConfigError, TrainingError
 from w2v.vectors import KeyedVectors
@@ -456,12 +457,12 @@ class Word2Vec:
             getattr(callback, event, lambda model: None)(self)
 
     def _backend(self, counts: np.ndarray, config: TrainConfig | None = None):  # noqa: ANN202 (imported when used)
-        from w2v.backends import available_threads, make_backend
+        from w2v.backends import make_backend
         from w2v.objectives import make_objective
 
         config = config or self.config
         # gensim's default of three workers is meant for machines that have them.
-        config = replace(config, threads=min(config.threads, available_threads()))
+        config = replace(config, threads=min(config.threads, available_cores()))
         return make_backend(config, make_objective(config, counts))
 
     def _read_back(self, backend: object, words: list[str] | None = None, counts: np.ndarray | None = None) -> None:

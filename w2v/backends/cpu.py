@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 
 from w2v.backends.base import EpochReport
-from w2v.backends.devices import available_threads
 from w2v.config import TrainConfig
+from w2v.cores import available_cores
 from w2v.kernels import rowwise_cpu
 from w2v.kernels.hot_rows_cpu import HotRows, give_back, private_rows
 from w2v.kernels.random import STREAM_INITIAL, STREAM_SUBSAMPLE, STREAM_WINDOW, epoch_key
@@ -41,7 +41,7 @@ class CpuBackend:
         """Allocate zeroed parameters for the objective's shapes."""
         self.config = config
         self.objective = objective
-        self.threads = config.threads or available_threads()
+        self.threads = config.threads or available_cores()
         width = padded(config.vector_size)
         self._input = aligned_zeros(objective.counts.size, width)
         self._output = aligned_zeros(objective.output_rows, width)
@@ -140,13 +140,15 @@ class CpuBackend:
         config = self.config
         if config.model == "cbow":
             kernel, variant = rowwise_cpu.cbow_chunk, (config.cbow_sum,)
+        elif config.negatives_per_pair:
+            kernel, variant = rowwise_cpu.skipgram_pairs_chunk, ()
         else:
-            kernel, variant = rowwise_cpu.skipgram_chunk, (config.negatives_per_pair, self.objective.in_turn)
+            kernel, variant = rowwise_cpu.skipgram_chunk, (self.objective.in_turn,)
         subsample_key = np.uint64(epoch_key(config.seed, epoch, STREAM_SUBSAMPLE))
         draw_key = np.uint64(epoch_key(config.seed, epoch, STREAM_WINDOW))
         kernel(
-            ids, begin, end, config.window, config.shrink_windows, *variant, self._keep, subsample_key, draw_key,
-            self._input, self._output, *hot, self.objective.tables, self._capacity, learning_rate, report,
+            ids, begin, end, config.window, config.shrink_windows, self._keep, subsample_key, draw_key,
+            self._input, self._output, *hot, self.objective.tables, self._capacity, learning_rate, report, *variant,
         )  # fmt: skip
 
 

@@ -1,16 +1,9 @@
 """Which devices this machine has, and which one a run gets."""
 
-import os
 import platform
 
+from w2v.cores import available_cores
 from w2v.errors import DeviceError
-
-
-def available_threads() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def choose_device(asked: str) -> str:
@@ -24,7 +17,7 @@ def describe_devices() -> list[dict[str, object]]:
     """One record per device: ``name``, ``usable`` and a ``note`` for people."""
     from w2v.kernels.simd import LANES
 
-    note = f"{_processor()}, {available_threads()} threads, {32 * LANES}-bit vectors"
+    note = f"{_processor()}, {available_cores()} cores, {32 * LANES}-bit vectors"
     return [
         {"name": "cpu", "usable": True, "note": note},
         {"name": "cuda", "usable": False, "note": "this version trains on the CPU only"},

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -13,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from w2v.cores import available_cores
 from w2v.corpus.cache import CorpusCache, corpus_key, describe_size
 from w2v.corpus.encoded import IDS, CorpusTotals, EncodedCorpus, content_fingerprint, write_meta
 from w2v.corpus.options import CorpusOptions
@@ -289,12 +288,3 @@ def _check_given(vocabulary: Vocabulary, options: CorpusOptions) -> None:
         raise VocabularyError(
             f"{options.vocab_file} is not sorted by falling counts of 1 or more: write it with `w2v vocab`"
         )
-
-
-def available_cores() -> int:
-    """Cores that this process may use."""
-    if sys.version_info >= (3, 13):
-        return os.process_cpu_count() or 1
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -41,10 +41,10 @@ def load_vectors(
 ) -> KeyedVectors:
     """Read the vectors of a model folder or of any vector file; the format is found from the content.
 
-    ``limit`` keeps the first rows only. ``mmap`` maps the vectors of a model folder or of a
-    safetensors file copy-on-write; the word2vec formats, whose rows stand between words, are read at once. ``kind`` is the class to make, by default KeyedVectors. What had to be repaired
-    (words that are not UTF-8, empty or duplicate) is warned about. Raises FormatError (also for a missing
-    file) naming the file and the line or byte.
+    ``limit`` keeps the first rows only. ``mmap`` maps the vectors of a model folder or of a safetensors file
+    copy-on-write; the word2vec formats, whose rows stand between words, are read at once. ``kind`` is the class to
+    make, by default KeyedVectors. What had to be repaired (words that are not UTF-8, empty or duplicate) is warned
+    about. Raises FormatError (also for a missing file) naming the file and the line or byte.
     """
     if kind is None:
         from w2v.vectors.keyed_vectors import KeyedVectors as kind
