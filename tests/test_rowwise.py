@@ -260,10 +260,11 @@ def test_threads_hold_the_most_used_rows():
     inputs, outputs = backend._private_rows()
     assert (inputs.first, inputs.count) == (0, 256)
     assert (outputs.first, outputs.count) == (999 - 256, 256)  # the root is the last row
-    for few_seen in (1, 64):
-        config = TrainConfig(vector_size=16, threads=few_seen)
-        backend = CpuBackend(config, make_objective(config, zipf_counts(1000)))
-        assert [hot.count for hot in backend._private_rows()] == [0, 0]
+    assert inputs.limit > outputs.limit > 1
+    alone = CpuBackend(TrainConfig(vector_size=16, threads=1), backend.objective)
+    assert [hot.count for hot in alone._private_rows()] == [0, 0]
+    small = CpuBackend(config, make_objective(config, zipf_counts(5)))
+    assert [hot.count for hot in small._private_rows()] == [5, 4]
 
 
 def test_positions_past_two_to_the_31(tmp_path):
