@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -120,7 +121,24 @@ def test_standard_input_and_folders(text, tmp_path):
 
 
 def test_word2vec_c_spellings(text, tmp_path):
-    old = "-size 12 -window 3 -sample 0.01 -negative 4 -threads 1 -iter 2 -min-count 2 -alpha 0.03".split()
+    old = [
+        "-size",
+        "12",
+        "-window",
+        "3",
+        "-sample",
+        "0.01",
+        "-negative",
+        "4",
+        "-threads",
+        "1",
+        "-iter",
+        "2",
+        "-min-count",
+        "2",
+        "-alpha",
+        "0.03",
+    ]
     result = invoke("train", text, "-output", tmp_path / "old", *old)
     assert result.exit_code == 0, result.output
     config = load_model_folder(tmp_path / "old").config
@@ -236,7 +254,7 @@ def test_interrupted_training_exits_130_and_leaves_nothing(text, tmp_path, numbe
 
 
 def test_every_command_has_help_and_is_in_the_readme():
-    readme = open(os.path.join(os.path.dirname(__file__), "..", "README.md"), encoding="utf-8").read()
+    readme = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
     for name, command in cli.commands.items():
         assert command.help, name
         assert f"w2v {name}" in readme, name

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
-
-from w2v.config import TrainConfig
 from w2v.kernels.random import alias_draw, below, draw, epoch_key, mix32, mix64, window_key
 from w2v.kernels.stream_cpu import SENTENCE_END, chunk_capacity, compact_chunk, is_kept, keep_thresholds
 from w2v.kernels.tables_cpu import build_alias, fill_uniform
+
+from w2v.config import TrainConfig
 from w2v.objectives import HierarchicalSoftmax, NegativeSampling
 from w2v.objectives.negative_sampling import noise_distribution
 

@@ -121,11 +121,11 @@ class CpuBackend:
         """A thread's own copies of the most used input and output rows; none where it trains alone."""
         width = self._input.shape[1]
         held = PRIVATE_ROWS if self.threads > 1 else 0
-        often = max(SELDOM_OUTPUT, UNSEEN_OUTPUT_TOUCHES // self.threads)
+        limit = max(SELDOM_OUTPUT, UNSEEN_OUTPUT_TOUCHES // self.threads)
         inputs, outputs = (min(held, len(matrix)) for matrix in (self._input, self._output))
         return (
             private_rows(0, inputs, max(SELDOM_INPUT, UNSEEN_INPUT_TOUCHES // self.threads), width),
-            private_rows(self.objective.first_hot_row(outputs), outputs, often, width),
+            private_rows(self.objective.first_hot_row(outputs), outputs, limit, width),
         )
 
     def _chunk(
