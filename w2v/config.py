@@ -12,7 +12,8 @@ OBJECTIVES = ("ns", "hs")
 DEVICES = ("auto", "cpu", "cuda")
 
 # Where the learning rate starts unless --alpha says otherwise, by (objective, model): the best of a sweep on 17
-# million words of English, in kernels/NOTES.md. Negatives shared by a window's contexts want more than word2vec.c's 0.025.
+# million words of English (kernels/NOTES.md). Negatives shared by a window's contexts want more than word2vec.c's
+# 0.025.
 DEFAULT_ALPHA = {
     ("ns", "skipgram"): 0.04,
     ("ns", "cbow"): 0.075,
