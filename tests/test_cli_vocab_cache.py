@@ -2,10 +2,12 @@
 
 import json
 
+import click
 import pytest
 from click.testing import CliRunner
 
 from w2v.cli.cache import cache
+from w2v.cli.options import refuse_same_file
 from w2v.cli.vocab import vocab
 from w2v.corpus import CorpusOptions, Vocabulary, encode_corpus
 from w2v.errors import CorpusError, OutputError
@@ -60,6 +62,30 @@ def test_vocab_leaves_an_existing_file_alone_when_it_fails(text, tmp_path):
     assert output.read_text() == "old\t1\n"
     with pytest.raises(OutputError):
         run(vocab, text, "-o", tmp_path / "missing" / "v.tsv", "--min-count", 1)
+
+
+def test_vocab_never_writes_over_its_input(text, tmp_path):
+    before = text.read_bytes()
+    link = tmp_path / "link.tsv"
+    link.symlink_to(text)
+    for inputs, output in (((text,), text), (("-", text), link), ((tmp_path,), text), ((link,), text)):
+        result = CliRunner().invoke(vocab, [*map(str, inputs), "-o", str(output), "--min-count", "1"], input="a b\n")
+        assert result.exit_code == 2
+        assert "choose another output" in result.stderr
+    assert text.read_bytes() == before
+
+
+def test_an_output_is_refused_only_where_an_input_would_go(text, tmp_path):
+    beside = tmp_path / "beside.tsv"
+    beside.write_text("old\t1\n")
+    for inputs in ([text], ["-"], ["missing"], []):
+        refuse_same_file(beside, inputs)
+    refuse_same_file(tmp_path / "new", [tmp_path])
+    hidden = tmp_path / ".hidden"
+    hidden.write_text("")
+    refuse_same_file(hidden, [tmp_path])
+    with pytest.raises(click.UsageError):
+        refuse_same_file(tmp_path, [text])
 
 
 def test_cache_lists_and_clears(text, folder):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from w2v.cli.options import json_option, limit_option, print_table
+from w2v.cli.options import json_option, limit_option, print_table, refuse_same_file
 
 _Path = click.Path(path_type=Path)
 
@@ -30,8 +30,7 @@ def convert(source: Path, target: Path, limit: int | None, no_header: bool, as_j
 
     if no_header and format_suffix(target) not in (".txt", ".vec"):
         raise click.UsageError("--no-header is for text: give OUT the suffix .txt or .vec")
-    if source.exists() and target.exists() and source.samefile(target):
-        raise click.UsageError("IN and OUT are the same: choose another OUT")
+    refuse_same_file(target, [source])
     check_output(target)
     vectors = open_vectors(source, limit)
     with warnings_as_lines():

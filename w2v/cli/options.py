@@ -2,10 +2,14 @@
 
 import json
 import math
-from collections.abc import Callable, Iterable, Sequence
+import os.path
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import click
+
+from w2v.errors import CorpusError
 
 Decorator = Callable[[Callable], Callable]
 
@@ -53,6 +57,34 @@ cache_options = combine(
     ),
     click.option("--no-cache", is_flag=True, help="Keep no encoded corpus after the run."),
 )  # fmt: skip
+
+
+def refuse_same_file(out: Path, inputs: Iterable[str | Path]) -> None:
+    """Raise click.UsageError where writing ``out`` would destroy one of ``inputs``.
+
+    That is where ``out`` exists and is an input, a file that would be read from an input folder, or a folder with
+    an input in it. ``-`` and inputs that do not exist are left to whoever reads them.
+    """
+    if not (os.path.isfile(out) or os.path.isdir(out)):
+        return
+    target = os.path.realpath(out)
+    for path in _read_paths(inputs):
+        inside = os.path.realpath(path).startswith(os.path.join(target, ""))
+        if inside or os.path.samefile(out, path):
+            raise click.UsageError(f"{out} would replace the input {path}: choose another output")
+
+
+def _read_paths(inputs: Iterable[str | Path]) -> Iterator[Path]:
+    """The inputs that exist, and the files that reading the folders among them would read."""
+    from w2v.corpus.sources import find_sources
+
+    for item in inputs:
+        if str(item) == "-" or not os.path.exists(item):
+            continue
+        yield Path(item)
+        if os.path.isdir(item):
+            with suppress(CorpusError):
+                yield from (source.path for source in find_sources([item]))
 
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[object]], as_json: bool) -> None:

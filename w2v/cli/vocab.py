@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from w2v.cli.options import corpus_argument, threads_option, vocabulary_options
+from w2v.cli.options import corpus_argument, refuse_same_file, threads_option, vocabulary_options
 
 
 @click.command()
@@ -34,6 +34,7 @@ def vocab(
     from w2v.cli.text_progress import TextBar
     from w2v.corpus import CorpusOptions, count_words
 
+    refuse_same_file(output, corpus)
     options = CorpusOptions(min_count, max_vocab_size, max_final_vocab, lowercase)
     shown = sys.stderr.isatty()
     with TextBar(corpus, shown) as bar:
