@@ -5,6 +5,7 @@ the kernels built on it. Here the digest of all the sources is part of the key.
 """
 
 import hashlib
+from contextlib import suppress
 from pathlib import Path
 
 from numba import njit
@@ -25,5 +26,7 @@ class _SourceCache(FunctionCache):
 def kernel(function):
     """Compile a kernel on first call for the argument types it meets, release the GIL in it, cache the result."""
     dispatcher = njit(nogil=True)(function)
-    dispatcher._cache = _SourceCache(function)
+    # Where no folder can be written (a read-only installation without a home), the kernel is compiled in every run.
+    with suppress(RuntimeError):
+        dispatcher._cache = _SourceCache(function)
     return dispatcher

@@ -20,6 +20,8 @@ Threads run chunks of the corpus side by side and race on the rows (Hogwild: Rec
 Rows are padded with zeros to a multiple of 16 floats (``simd.ROW_MULTIPLE``), which stay zero.
 """
 
+from collections import namedtuple
+
 import numpy as np
 
 from .hot_rows_cpu import is_private, placed, row_address
@@ -49,6 +51,33 @@ from .targets_cpu import list_targets
 
 _FLOAT = 4
 _LINE = 64
+
+Scratch = namedtuple("Scratch", "steps signs products vectors")
+Scratch.__doc__ = """One thread's room to compute in, float32, made by ``scratch_for`` and held by the caller: the
+kernels use its addresses, and numba frees an array of its own after the last use of its *name*."""
+
+
+def scratch_for(window: int, capacity: int, width: int) -> Scratch:
+    """Room for windows of this width on either side, ``capacity`` targets a word, and rows of ``width`` floats."""
+    inputs, outputs = _most_inputs(window), _most_outputs(capacity)
+    return Scratch(
+        steps=np.zeros(inputs * (outputs + LANES), np.float32),
+        signs=np.zeros(inputs * (outputs + LANES), np.float32),
+        products=np.zeros(inputs * inputs, np.float32),
+        vectors=np.zeros((inputs + outputs) * LANES + 2 * width, np.float32),
+    )
+
+
+@kernel
+def _most_inputs(window):
+    """Inputs of a window, with room to pad."""
+    return 2 * window + 4
+
+
+@kernel
+def _most_outputs(capacity):
+    """Targets of a window, with room to pad."""
+    return capacity + 4
 
 
 @kernel
@@ -356,7 +385,7 @@ def repeat_signs(target_signs, n_outputs, n_inputs, signs):
 
 @kernel
 def address_of(array):
-    """The address of an array's first byte."""
+    """The address of an array's first byte, good for as long as somebody else holds the array (see ``Scratch``)."""
     return array.ctypes.data
 
 
@@ -395,12 +424,13 @@ def step_of_one(x, outputs, n_outputs, signs, row_bytes, z, learning_rate, d_inp
 @kernel
 def skipgram_chunk(
     ids, begin, end, window, shrink, keep_threshold, subsample_key, draw_key, input_vectors, output_vectors,
-    hot_inputs, hot_outputs, tables, capacity, learning_rate, report, in_turn,
+    hot_inputs, hot_outputs, scratch, tables, capacity, learning_rate, report, in_turn,
 ):  # fmt: skip
     """Train skip-gram on ids[begin:end]; add to report (float64): [loss in nats, pairs, kept words, words].
 
     ids (N,) int32; input_vectors, output_vectors: padded float32 rows; hot_inputs, hot_outputs: the calling
-    thread's private rows (``hot_rows_cpu``); tables: see ``targets_cpu``; capacity: most targets of a word.
+    thread's private rows (``hot_rows_cpu``); scratch: its room to compute in; tables: see ``targets_cpu``; capacity:
+    most targets of a word.
     The context word's row is the input and the centre the predicted word, as in word2vec.c; the targets are shared by
     a window's contexts. in_turn: the contexts meet the output rows pair after pair, each as the earlier pairs leave
     it, in place of all at once.
@@ -412,17 +442,12 @@ def skipgram_chunk(
         ids, begin, end, window, shrink, keep_threshold, subsample_key, draw_key
     )
 
-    most_inputs = 2 * window + 4
-    most_outputs = capacity + 4
+    most_inputs, most_outputs = _most_inputs(window), _most_outputs(capacity)
     inputs, outputs = np.empty(most_inputs, np.int64), np.empty(most_outputs, np.int64)
     rows, next_rows = np.empty(most_outputs, np.int32), np.empty(most_outputs, np.int32)
     signs, next_signs = np.zeros(most_outputs + LANES, np.float32), np.zeros(most_outputs + LANES, np.float32)
-    most_steps = most_inputs * (most_outputs + LANES)
-    steps_array, all_signs_array = np.zeros(most_steps, np.float32), np.zeros(most_steps, np.float32)
-    products_array = np.empty(most_inputs * most_inputs if in_turn else 1, np.float32)
-    scratch = np.empty((most_inputs + most_outputs) * LANES, np.float32)
-    steps, all_signs, products = address_of(steps_array), address_of(all_signs_array), address_of(products_array)
-    d_inputs = address_of(scratch)
+    steps, all_signs, products = address_of(scratch.steps), address_of(scratch.signs), address_of(scratch.products)
+    d_inputs = address_of(scratch.vectors)
     d_outputs = d_inputs + most_inputs * VECTOR_BYTES
 
     loss = 0.0
@@ -491,7 +516,7 @@ def skipgram_chunk(
 @kernel
 def skipgram_pairs_chunk(
     ids, begin, end, window, shrink, keep_threshold, subsample_key, draw_key, input_vectors, output_vectors,
-    hot_inputs, hot_outputs, tables, capacity, learning_rate, report,
+    hot_inputs, hot_outputs, scratch, tables, capacity, learning_rate, report,
 ):  # fmt: skip
     """``skipgram_chunk`` with targets of its own for every pair, one pair after the other: word2vec.c's meaning."""
     row_bytes = input_vectors.shape[1] * _FLOAT
@@ -500,10 +525,9 @@ def skipgram_pairs_chunk(
     kept, keys, lows, highs, first, last, words = cut_chunk(
         ids, begin, end, window, shrink, keep_threshold, subsample_key, draw_key
     )
-    outputs = np.empty(capacity + 4, np.int64)
+    outputs = np.empty(_most_outputs(capacity), np.int64)
     rows, signs = np.empty(capacity, np.int32), np.empty(capacity + LANES, np.float32)
-    steps_array, d_input_array = np.zeros(capacity + LANES, np.float32), np.empty(row_bytes // _FLOAT, np.float32)
-    steps, d_input = address_of(steps_array), address_of(d_input_array)
+    steps, d_input = address_of(scratch.steps), address_of(scratch.vectors)
 
     loss = 0.0
     pairs = 0
@@ -533,7 +557,7 @@ def skipgram_pairs_chunk(
 @kernel
 def cbow_chunk(
     ids, begin, end, window, shrink, keep_threshold, subsample_key, draw_key, input_vectors, output_vectors,
-    hot_inputs, hot_outputs, tables, capacity, learning_rate, report, use_sum,
+    hot_inputs, hot_outputs, scratch, tables, capacity, learning_rate, report, use_sum,
 ):  # fmt: skip
     """Train CBOW on ids[begin:end]; add to report as ``skipgram_chunk`` does (a pair is a window here).
 
@@ -546,13 +570,12 @@ def cbow_chunk(
     kept, keys, lows, highs, first, last, words = cut_chunk(
         ids, begin, end, window, shrink, keep_threshold, subsample_key, draw_key
     )
-    most_outputs = capacity + 4
+    most_outputs = _most_outputs(capacity)
     inputs, outputs = np.empty(2 * window, np.int64), np.empty(most_outputs, np.int64)
     rows, next_rows = np.empty(most_outputs, np.int32), np.empty(most_outputs, np.int32)
     signs, next_signs = np.empty(most_outputs + LANES, np.float32), np.empty(most_outputs + LANES, np.float32)
-    steps_array = np.zeros(most_outputs + LANES, np.float32)
-    mean_array, d_mean_array = np.empty(row_bytes // _FLOAT, np.float32), np.empty(row_bytes // _FLOAT, np.float32)
-    steps, mean, d_mean = address_of(steps_array), address_of(mean_array), address_of(d_mean_array)
+    steps, mean = address_of(scratch.steps), address_of(scratch.vectors)
+    d_mean = mean + row_bytes
 
     loss = 0.0
     pairs = 0

@@ -1,5 +1,9 @@
 """The row-wise family: float64 references from the formulas, and the CPU kernels against them."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -89,6 +93,9 @@ CASES = [
     ("hs", "skipgram", 31, 30, 5, False, False, False),
     ("hs", "cbow", 64, 5, 5, False, False, True),
     ("hs", "cbow", 9, 3, 5, False, True, False),
+    ("ns", "skipgram", 20, 300, 200, False, False, True),
+    ("ns", "skipgram", 20, 3, 90, True, False, True),
+    ("ns", "cbow", 20, 300, 90, False, False, False),
 ]
 
 
@@ -244,7 +251,8 @@ def test_private_rows_lose_nothing(objective, model, monkeypatch):
         first = backend.objective.first_hot_row(held)
         width = backend._input.shape[1]
         hot = (private_rows(0, held, 5, width), private_rows(first, held, 3, width))
-        monkeypatch.setattr(backend, "_private_rows", lambda hot=hot: hot)
+        room = (*hot, backend._room()[2])
+        monkeypatch.setattr(backend, "_room", lambda room=room: room)
         backend.train_epoch(ids, 0, lambda fraction: 0.02, lambda report: None)
         assert not any(rows.touches.any() for rows in hot)
         assert hot[0].private.any() == hot[1].private.any() == (held > 0)
@@ -257,14 +265,14 @@ def test_private_rows_lose_nothing(objective, model, monkeypatch):
 def test_threads_hold_the_most_used_rows():
     config = TrainConfig(objective="hs", vector_size=16, threads=2)
     backend = CpuBackend(config, make_objective(config, zipf_counts(1000)))
-    inputs, outputs = backend._private_rows()
+    inputs, outputs, _ = backend._room()
     assert (inputs.first, inputs.count) == (0, 256)
     assert (outputs.first, outputs.count) == (999 - 256, 256)  # the root is the last row
     assert inputs.limit > outputs.limit > 1
     alone = CpuBackend(TrainConfig(vector_size=16, threads=1), backend.objective)
-    assert [hot.count for hot in alone._private_rows()] == [0, 0]
+    assert [hot.count for hot in alone._room()[:2]] == [0, 0]
     small = CpuBackend(config, make_objective(config, zipf_counts(5)))
-    assert [hot.count for hot in small._private_rows()] == [5, 4]
+    assert [hot.count for hot in small._room()[:2]] == [5, 4]
 
 
 def test_positions_past_two_to_the_31(tmp_path):
@@ -293,6 +301,32 @@ def test_positions_past_two_to_the_31(tmp_path):
     backend = CpuBackend(config, make_objective(config, zipf_counts(30)))
     backend.initialise()
     report = np.zeros(4)
-    backend._chunk(ids, size - 30, size, 0, 0.05, report, backend._private_rows())
+    backend._chunk(ids, size - 30, size, 0, 0.05, report, backend._room())
     assert report[3] == report[2] == 29
     assert report[1] > 29
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's settings of malloc")
+@pytest.mark.parametrize(
+    "variant", [{}, {"objective": "hs"}, {"model": "cbow"}, {"negatives_per_pair": True}], ids=str
+)
+def test_scratch_outlives_its_use(variant):
+    """Threads that share one arena, whose freed memory is overwritten at once: a freed address would crash or lie."""
+    code = f"""
+import numpy as np
+from w2v.backends.cpu import CpuBackend
+from w2v.config import TrainConfig
+from w2v.objectives import make_objective
+config = TrainConfig(vector_size=32, window=8, threads=4, sample=0, **{variant!r})
+ids = np.random.default_rng(0).integers(0, 50, 60_000).astype(np.int32)
+ids[::17] = -1
+backend = CpuBackend(config, make_objective(config, np.full(50, 100)))
+backend.initialise()
+report = backend.train_epoch(ids, 0, lambda fraction: 0.02, lambda report: None)
+assert np.isfinite(report.loss) and all(np.isfinite(a).all() for a in backend.parameters().values())
+"""
+    allocator = {"MALLOC_ARENA_MAX": "1", "MALLOC_PERTURB_": "165"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, **allocator}, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr

@@ -6,7 +6,8 @@ import warnings
 import numpy as np
 import pytest
 
-from w2v import Word2Vec
+from w2v import KeyedVectors, Word2Vec
+from w2v.backends.cpu import CpuBackend
 from w2v.errors import ConfigError, CorpusError, FormatError, TrainingError
 
 DAYS = ["monday", "tuesday", "wednesday", "thursday", "friday"]
@@ -120,16 +121,23 @@ def test_same_seed_same_vectors_on_one_thread(sentences):
     assert (first != other).any()
 
 
-def test_training_in_two_calls_goes_on(sentences):
+def test_training_in_two_calls_goes_on(sentences, monkeypatch):
     model = Word2Vec(vector_size=12, workers=1, min_count=1, epochs=1, sg=1)
     model.build_vocab(sentences)
     start = model.wv.vectors.copy()
+    numbers = []
+    train_epoch = CpuBackend.train_epoch
+    monkeypatch.setattr(
+        CpuBackend,
+        "train_epoch",
+        lambda self, ids, epoch, *rest: (numbers.append(epoch), train_epoch(self, ids, epoch, *rest))[1],
+    )
     model.train(sentences, epochs=1)
     middle = model.wv.vectors.copy()
-    model.train(sentences, epochs=1)
+    model.train(sentences, epochs=2)
+    assert numbers == [0, 1, 2]  # an epoch's number decides its draws: none is repeated
     assert np.abs(middle - start).max() > 0
     assert np.abs(model.wv.vectors - middle).max() > 0
-    assert (model.wv.vectors - middle != middle - start).any()
 
 
 def test_corpus_file_equals_sentences(sentences, tmp_path):
@@ -232,6 +240,28 @@ def test_errors_are_reported(sentences, tmp_path):
         Word2Vec.load(tmp_path / "absent")
 
 
+def test_damaged_and_foreign_folders_are_refused(sentences, tmp_path):
+    model = Word2Vec(sentences, vector_size=8, min_count=1, workers=1)
+    model.wv.save(tmp_path / "vectors")
+    with pytest.raises(FormatError, match=r"use KeyedVectors\.load"):
+        Word2Vec.load(tmp_path / "vectors")
+    model.wv.save_word2vec_format(tmp_path / "v.txt")
+    with pytest.raises(FormatError, match="is a file"):
+        Word2Vec.load(tmp_path / "v.txt")
+    for name, change in (
+        ("size", lambda text: text.replace('"vector_size": 8', '"vector_size": 9')),
+        ("range", lambda text: text.replace('"window": 5', '"window": -5')),
+        ("type", lambda text: text.replace('"epochs": 5', '"epochs": "many"')),
+    ):
+        model.save(tmp_path / name)
+        config = tmp_path / name / "config.json"
+        changed = change(config.read_text("utf-8"))
+        assert changed != config.read_text("utf-8")
+        config.write_text(changed, encoding="utf-8")
+        with pytest.raises(FormatError, match=name):
+            Word2Vec.load(tmp_path / name)
+
+
 def test_absurd_learning_rate_is_an_error_not_a_model(sentences):
     with pytest.raises(TrainingError, match="lower --alpha"):
         Word2Vec(sentences, vector_size=8, min_count=1, alpha=10.0, epochs=30, sg=0, cbow_mean=0, workers=1)
@@ -265,3 +295,6 @@ def test_a_model_folder_of_the_command_line_loads(sentences, tmp_path, monkeypat
     settings = {"vector_size": 20, "workers": 1, "epochs": 2, "sg": 1, "min_alpha": model.min_alpha}
     np.testing.assert_array_equal(model.wv.vectors, Word2Vec(sentences, **settings).wv.vectors)
     model.train(sentences, epochs=1)
+    assert CliRunner().invoke(cli, ["train", str(text), "-o", out, "--no-cache"]).exit_code == 0
+    Word2Vec.load(out).train(sentences, epochs=1)
+    assert len(KeyedVectors.load(out)) == 20

@@ -64,9 +64,9 @@ class TrainConfig:
         _integer("negative", self.negative, 1, 1024)
         _integer("epochs", self.epochs, 1, 1_000_000)
         _integer("seed", self.seed, 0, 2**64 - 1)
-        for name in ("threads", "max_vocab_size", "max_final_vocab"):
+        for name, most in (("threads", 1024), ("max_vocab_size", 2**31), ("max_final_vocab", 2**31)):
             if getattr(self, name) is not None:
-                _integer(name, getattr(self, name), 1, 2**62)
+                _integer(name, getattr(self, name), 1, most)
         _number("noise_power", self.noise_power, -10.0, 10.0)
         _number("sample", self.sample, 0.0, 1.0)
         if self.negatives_per_pair and self.objective != "ns":

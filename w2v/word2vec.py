@@ -15,8 +15,9 @@ import numpy as np
 from w2v.config import TrainConfig
 from w2v.cores import available_cores
 from w2v.corpus import CorpusOptions, EncodedCorpus, Vocabulary, encode_corpus, encode_sentences
-from w2v.errors import ConfigError, TrainingError
+from w2v.errors import ConfigError, FormatError, TrainingError
 from w2v.vectors import KeyedVectors
+from w2v.vectors.folder import ModelFolder
 
 Sentences = Iterable[Iterable[str]]
 TrimRule = Callable[[str, int, int], int]
@@ -179,6 +180,11 @@ class Word2Vec:
         self.config = replace(self.config, threads=value)
 
     @property
+    def _threads(self) -> int:
+        # gensim's default of three workers is meant for machines that have as many cores.
+        return min(self.config.threads or available_cores(), available_cores())
+
+    @property
     def alpha(self) -> float:
         """Learning rate at the start."""
         return self.config.alpha
@@ -295,7 +301,7 @@ class Word2Vec:
         if trim_rule is not None:
             return self._encode_trimmed(sentences, corpus_file, trim_rule)
         if corpus_file is not None:
-            return encode_corpus([corpus_file], self._options(), threads=self.config.threads, use_cache=False)
+            return encode_corpus([corpus_file], self._options(), threads=self._threads, use_cache=False)
         return encode_sentences(sentences, self._options())
 
     def _encode_trimmed(
@@ -309,7 +315,7 @@ class Word2Vec:
             raise TypeError("a trim_rule goes through the sentences twice: give a list, not a generator")
         options = replace(self._options(min_count=1), max_final_vocab=None)
         if corpus_file is not None:
-            everything = encode_corpus([corpus_file], options, threads=self.config.threads, use_cache=False)
+            everything = encode_corpus([corpus_file], options, threads=self._threads, use_cache=False)
         else:
             everything = encode_sentences(sentences, options)
         vocabulary = everything.vocabulary
@@ -332,7 +338,7 @@ class Word2Vec:
             saved = Path(folder) / "vocabulary.tsv"
             vocabulary.save(saved)
             options = CorpusOptions(vocab_file=saved)
-            return encode_corpus([corpus_file], options, threads=self.config.threads, use_cache=False)
+            return encode_corpus([corpus_file], options, threads=self._threads, use_cache=False)
 
     def _take_vocabulary(self, encoded: EncodedCorpus, update: bool = False) -> None:
         self._take_words(encoded.vocabulary, update)
@@ -436,7 +442,7 @@ class Word2Vec:
                 self._call(callbacks, "on_epoch_begin")
 
         self._call(callbacks, "on_epoch_begin")
-        with threadpool_limits(config.threads):
+        with threadpool_limits(self._threads):
             reports = run_epochs(
                 config, backend, encoded.ids, after_epoch=[epoch_ended], first_epoch=self._epochs_done
             )
@@ -461,9 +467,7 @@ class Word2Vec:
         from w2v.objectives import make_objective
 
         config = config or self.config
-        # gensim's default of three workers is meant for machines that have them.
-        config = replace(config, threads=min(config.threads, available_cores()))
-        return make_backend(config, make_objective(config, counts))
+        return make_backend(replace(config, threads=self._threads), make_objective(config, counts))
 
     def _read_back(self, backend: object, words: list[str] | None = None, counts: np.ndarray | None = None) -> None:
         """Copy a backend's parameters into ``wv`` and ``output_vectors``."""
@@ -528,7 +532,7 @@ class Word2Vec:
         from w2v.vectors.folder import save_model_folder
 
         state = {
-            "comment": self.comment,
+            "comment": None if self.comment is None else str(self.comment),
             "corpus_count": self.corpus_count,
             "corpus_total_words": self.corpus_total_words,
             "epochs_done": self._epochs_done,
@@ -546,18 +550,23 @@ class Word2Vec:
 
     @classmethod
     def load(cls, fname: str | os.PathLike, *args: object, mmap: str | None = None, **kwargs: object) -> Word2Vec:
-        """Read a model folder that ``save`` or ``w2v train`` wrote. Raises FormatError."""
+        """Read a model folder that ``save`` or ``w2v train`` wrote; FormatError where it is none, or is damaged."""
         from w2v.vectors.folder import load_model_folder
 
+        if os.path.isfile(fname):
+            raise FormatError(f"{fname} is a file: Word2Vec.load reads model folders, KeyedVectors.load vector files")
         folder = load_model_folder(fname, mmap=mmap is not None)
         model = cls.__new__(cls)
-        model.config = TrainConfig.from_dict(folder.config).resolved()
+        try:
+            model.config = TrainConfig.from_dict(folder.config).resolved()
+        except (ConfigError, TypeError) as error:
+            raise FormatError(f"{fname}: config.json does not describe a training run: {error}") from error
         model.callbacks = ()
         model._reset()
         model.wv = KeyedVectors.from_arrays(folder.words, folder.input_vectors, folder.counts)
-        rows = model.output_vectors.shape
-        model.output_vectors = np.array(folder.output_parameters.get("output_vectors", np.empty(rows, np.float32)))
-        state = folder.config.get("word2vec", {})
+        model.output_vectors = _checked_outputs(fname, folder, model.config)
+        state = folder.config.get("word2vec")
+        state = state if isinstance(state, dict) else {}
         model.comment = state.get("comment")
         model.corpus_count = state.get("corpus_count", 0)
         model.corpus_total_words = state.get("corpus_total_words", 0)
@@ -565,6 +574,25 @@ class Word2Vec:
         model.total_train_time = state.get("total_train_time", 0.0)
         model._training = folder.training
         return model
+
+
+def _checked_outputs(path: object, folder: ModelFolder, config: TrainConfig) -> np.ndarray:
+    """The output vectors of a model folder, writable; FormatError where they do not fit its words and settings."""
+    outputs = folder.output_parameters.get("output_vectors")
+    if outputs is None or folder.counts is None:
+        raise FormatError(f"{path} holds vectors alone, which cannot be trained: use KeyedVectors.load")
+    rows = len(folder.words) - (config.objective == "hs")
+    expected = (rows, config.vector_size)
+    if (
+        outputs.shape != expected
+        or folder.input_vectors.shape[1] != config.vector_size
+        or outputs.dtype != np.float32
+    ):
+        raise FormatError(
+            f"{path}: output_vectors.npy is {outputs.dtype} of shape {outputs.shape}, where float32 of {expected} is "
+            "needed: the folder is damaged"
+        )
+    return np.array(outputs)
 
 
 def _objective(objective: str | None, hs: int, negative: int) -> str:

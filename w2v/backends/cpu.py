@@ -57,7 +57,7 @@ class CpuBackend:
 
     def compile(self) -> None:
         """Run the kernel over nothing."""
-        self._chunk(_read_only(np.empty(0, np.int32)), 0, 0, 0, 0.0, np.zeros(4), self._private_rows())
+        self._chunk(_read_only(np.empty(0, np.int32)), 0, 0, 0, 0.0, np.zeros(4), self._room())
 
     def parameters(self) -> dict[str, np.ndarray]:
         """Views of ``input_vectors`` (V, D) and ``output_vectors`` (rows, D), float32."""
@@ -86,17 +86,17 @@ class CpuBackend:
         stop = threading.Event()
 
         def work(report: np.ndarray) -> None:
-            hot = self._private_rows()
+            room = self._room()
             try:
                 while not stop.is_set() and (begin := next(begins)) < ids.size:
                     rates[0] = rate = schedule(begin / ids.size)
-                    self._chunk(ids, begin, min(begin + chunk, ids.size), epoch, rate, report, hot)
+                    self._chunk(ids, begin, min(begin + chunk, ids.size), epoch, rate, report, room)
             except BaseException as failure:  # a thread's failure is raised again in the caller's thread
                 failures.append(failure)
                 stop.set()
             finally:
-                give_back(self._input, hot[0])
-                give_back(self._output, hot[1])
+                give_back(self._input, room[0])
+                give_back(self._output, room[1])
 
         threads = [threading.Thread(target=work, args=(sums[t],), daemon=True) for t in range(self.threads)]
         try:
@@ -117,8 +117,8 @@ class CpuBackend:
         progress(done)
         return done
 
-    def _private_rows(self) -> tuple[HotRows, HotRows]:
-        """A thread's own copies of the most used input and output rows; none where it trains alone."""
+    def _room(self) -> tuple[HotRows, HotRows, rowwise_cpu.Scratch]:
+        """What a thread holds: its own most used input and output rows (none where it trains alone), scratch."""
         width = self._input.shape[1]
         held = PRIVATE_ROWS if self.threads > 1 else 0
         limit = max(SELDOM_OUTPUT, UNSEEN_OUTPUT_TOUCHES // self.threads)
@@ -126,6 +126,7 @@ class CpuBackend:
         return (
             private_rows(0, inputs, max(SELDOM_INPUT, UNSEEN_INPUT_TOUCHES // self.threads), width),
             private_rows(self.objective.first_hot_row(outputs), outputs, limit, width),
+            rowwise_cpu.scratch_for(self.config.window, self._capacity, width),
         )
 
     def _chunk(
@@ -136,7 +137,7 @@ class CpuBackend:
         epoch: int,
         learning_rate: float,
         report: np.ndarray,
-        hot: tuple[HotRows, HotRows],
+        room: tuple[HotRows, HotRows, rowwise_cpu.Scratch],
     ) -> None:
         config = self.config
         if config.model == "cbow":
@@ -149,7 +150,7 @@ class CpuBackend:
         draw_key = np.uint64(epoch_key(config.seed, epoch, STREAM_WINDOW))
         kernel(
             ids, begin, end, config.window, config.shrink_windows, self._keep, subsample_key, draw_key,
-            self._input, self._output, *hot, self.objective.tables, self._capacity, learning_rate, report, *variant,
+            self._input, self._output, *room, self.objective.tables, self._capacity, learning_rate, report, *variant,
         )  # fmt: skip
 
 

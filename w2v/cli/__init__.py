@@ -16,7 +16,7 @@ from w2v.cli.info import info
 from w2v.cli.similar import similar
 from w2v.cli.train import train
 from w2v.cli.vocab import vocab
-from w2v.errors import W2VError
+from w2v.errors import ConfigError, W2VError
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -40,6 +40,9 @@ def main(arguments: list[str] | None = None) -> None:
     except (click.Abort, KeyboardInterrupt):
         click.echo("w2v: interrupted", err=True)
         sys.exit(128 + signal.SIGINT)
+    except ConfigError as error:
+        click.echo(f"w2v: {error}", err=True)
+        sys.exit(2)
     except W2VError as error:
         click.echo(f"w2v: {error}", err=True)
         sys.exit(1)

@@ -6,7 +6,14 @@ from pathlib import Path
 
 import click
 
-from w2v.cli.options import cache_options, combine, corpus_argument, threads_option, vocabulary_options
+from w2v.cli.options import (
+    cache_options,
+    combine,
+    corpus_argument,
+    refuse_same_file,
+    threads_option,
+    vocabulary_options,
+)
 
 _Path = click.Path(path_type=Path)
 
@@ -79,7 +86,7 @@ def train(
 ) -> None:
     """Train word vectors on CORPUS: files, folders or - for standard input.
 
-    One sentence per line, tokens separated by white space; .gz, .bz2 and .xz are read as they are.
+    One sentence per line, tokens separated by white space; .gz, .bz2, .xz and .zst are read as they are.
     """
     from w2v.config import TrainConfig
 
@@ -97,6 +104,7 @@ def train(
     clock = PhaseClock()
     say = (lambda message: None) if quiet else (lambda message: click.echo(message, err=True))
     shown = not quiet and (sys.stderr.isatty() if progress is None else progress)
+    refuse_same_file(out, [*corpus, *([vocab_file] if vocab_file else [])])
     check_output(out)
     choose_device(config.device)
     _stop_on_terminate()

@@ -28,7 +28,8 @@ class HierarchicalSoftmax(RowWiseObjective):
         branch = np.zeros(2 * size - 1, np.int8)
         # The two queues need falling counts; a vocabulary that grew later is not in that order.
         order = np.argsort(-self.counts, kind="stable")
-        build_huffman(self.counts[order], parent, branch)
+        # Counts of zero would be joined into a chain, one level a word.
+        build_huffman(np.maximum(self.counts[order], 1), parent, branch)
         parent[order], branch[order] = parent[:size].copy(), branch[:size].copy()
         offsets = np.empty(size + 1, np.int64)
         longest = path_lengths(parent, offsets)

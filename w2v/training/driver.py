@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ import numpy as np
 from w2v import __version__
 from w2v.backends import Backend, EpochReport, make_backend
 from w2v.config import TrainConfig
+from w2v.cores import available_cores
 from w2v.errors import TrainingError
 from w2v.objectives import make_objective
 from w2v.training.clock import PhaseClock, peak_memory_bytes
@@ -93,7 +94,7 @@ def train(
     Raises TrainingError where the corpus has nothing to learn from or the parameters stop being finite, DeviceError
     where the device is not usable. KeyboardInterrupt passes through.
     """
-    config = config.resolved()
+    config = replace(config.resolved(), threads=config.threads or available_cores())
     clock = clock or PhaseClock()
     for name in ("read", "encode", "compile"):
         clock.add(name, corpus.seconds.get(name, 0.0))
