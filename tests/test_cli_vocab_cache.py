@@ -1,6 +1,7 @@
 """``w2v vocab`` and ``w2v cache``."""
 
 import json
+import os
 
 import click
 import pytest
@@ -62,6 +63,33 @@ def test_vocab_leaves_an_existing_file_alone_when_it_fails(text, tmp_path):
     assert output.read_text() == "old\t1\n"
     with pytest.raises(OutputError):
         run(vocab, text, "-o", tmp_path / "missing" / "v.tsv", "--min-count", 1)
+
+
+def test_vocab_writes_what_a_link_leads_to(text, tmp_path):
+    output, link = tmp_path / "v.tsv", tmp_path / "link.tsv"
+    output.write_text("old\t1\n")
+    link.symlink_to(output)
+    run(vocab, text, "-o", link, "--min-count", 1, "--lowercase")
+    assert link.is_symlink()
+    assert output.read_text().startswith("the\t")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_vocab_checks_its_output_before_it_reads(tmp_path):
+    pipe, file = tmp_path / "pipe", tmp_path / "file"
+    os.mkfifo(pipe)
+    file.write_text("")
+    refused = {
+        pipe: "device or a pipe",
+        tmp_path: "is a folder",
+        tmp_path / "missing" / "v.tsv": "does not exist",
+        file / "v.tsv": "is no folder",
+    }
+    for output, message in refused.items():
+        # The text is missing too: that the output is complained of shows what was looked at first.
+        with pytest.raises(OutputError, match=message):
+            run(vocab, tmp_path / "no text", "-o", output)
+    assert pipe.is_fifo()
 
 
 def test_vocab_never_writes_over_its_input(text, tmp_path):

@@ -276,7 +276,7 @@ def test_a_failing_write_leaves_the_old_file(tmp_path, monkeypatch):
     def fail(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("w2v.vectors.atomic.os.fsync", fail)
+    monkeypatch.setattr("w2v.atomic.os.fsync", fail)
     with pytest.raises(OutputError, match="No space left"):
         save_vectors(path, make(seed=1))
     assert path.read_bytes() == before

@@ -155,7 +155,7 @@ def test_an_empty_folder_and_new_parents_are_fine(tmp_path):
 def test_a_failure_while_writing_leaves_the_old_model(tmp_path, monkeypatch, step):
     save(tmp_path / "model")
     before = contents(tmp_path / "model")
-    from w2v.vectors import atomic
+    from w2v import atomic
 
     name = step.split()[0].removeprefix("os.")
     original, calls = getattr(atomic.os, name), []

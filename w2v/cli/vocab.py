@@ -31,10 +31,12 @@ def vocab(
     CORPUS: text files, folders, or - for standard input; .gz .bz2 .xz .zst are decompressed. VOCAB.tsv gets one
     line per word, word<TAB>count, the most frequent first; `w2v train --vocab` takes it.
     """
+    from w2v.atomic import check_file
     from w2v.cli.text_progress import TextBar
     from w2v.corpus import CorpusOptions, count_words
 
     refuse_same_file(output, corpus)
+    check_file(output, make_parents=False)
     options = CorpusOptions(min_count, max_vocab_size, max_final_vocab, lowercase)
     shown = sys.stderr.isatty()
     with TextBar(corpus, shown) as bar:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from w2v.errors import OutputError, VocabularyError
+from w2v.atomic import atomic_file
+from w2v.errors import VocabularyError
 
 
 class Vocabulary:
@@ -62,7 +61,8 @@ class Vocabulary:
             raise VocabularyError(
                 f"the word {bad!r} holds a tab or a line break, which {path} cannot store: remove it"
             )
-        replace_file(path, (text + "\n").encode() if len(self) else b"")
+        with atomic_file(path, make_parents=False) as temporary:
+            temporary.write_bytes((text + "\n").encode() if len(self) else b"")
 
     @classmethod
     def load(cls, path: str | Path) -> Vocabulary:
@@ -117,25 +117,3 @@ def _is_entry(line: str) -> bool:
         return tab != "" and "\t" not in count and abs(int(count)) < 2**63
     except ValueError:
         return False
-
-
-def replace_file(path: Path, data: bytes) -> None:
-    """Write ``data`` beside ``path`` and rename it into place; raises OutputError where that fails."""
-    temporary = None
-    try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            temporary = file.name
-            file.write(data)
-        # Temporary files are private; a result has the rights that a plain open() gives.
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)
-        os.replace(temporary, path)
-        temporary = None
-    except OSError as error:
-        raise OutputError(
-            f"cannot write {path}: {error.strerror or error}: check the folder and its rights"
-        ) from None
-    finally:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from w2v.atomic import atomic_file, check_file, check_parent
 from w2v.errors import FormatError, OutputError
-from w2v.vectors.atomic import atomic_file
-from w2v.vectors.folder import load_model_folder, save_model_folder
+from w2v.vectors.folder import check_replaceable, load_model_folder, save_model_folder
 from w2v.vectors.rows import WordDecoder, parse_header
 from w2v.vectors.streams import COMPRESSIONS, format_suffix, open_input, open_output
 from w2v.vectors.word2vec_binary import read_binary, write_binary
@@ -128,19 +128,12 @@ def _read_safetensors(path: Path, limit: int | None, mmap: bool) -> tuple[list[s
 
 def check_output(path: str | os.PathLike) -> None:
     """Raise OutputError where vectors or a model cannot be written to ``path``; call it before long work."""
-    from w2v.vectors.folder import check_replaceable
-
     path = Path(path)
     if is_vector_file(path):
-        if path.is_dir():
-            raise OutputError(f"{path} is a folder: give a file name to write to")
-    else:
-        check_replaceable(path)
-    parent = Path(os.path.realpath(path)).parent
-    while not parent.exists():
-        parent = parent.parent
-    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
-        raise OutputError(f"cannot write {path}: no permission to write in {parent}")
+        check_file(path)
+        return
+    check_replaceable(path)
+    check_parent(path)
 
 
 def is_vector_file(path: Path) -> bool:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from w2v.atomic import atomic_folder
 from w2v.errors import FormatError, OutputError
 from w2v.vectors.arrays import load_array
-from w2v.vectors.atomic import atomic_folder
 from w2v.vectors.model_card import model_card
 from w2v.vectors.vocabulary_file import read_vocabulary, write_vocabulary
 

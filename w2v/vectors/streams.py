@@ -14,8 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from w2v.errors import FormatError, OutputError, require
-from w2v.vectors.atomic import atomic_file
+from w2v.atomic import atomic_file
+from w2v.errors import FormatError, require
 
 _MAGIC = {b"\x1f\x8b": ".gz", b"BZh": ".bz2", b"\xfd7zXZ\0": ".xz", b"\x28\xb5\x2f\xfd": ".zst"}
 # gzip's own default of level 9 takes three times as long for 1 % of the size.
@@ -60,12 +60,8 @@ def open_output(path: str | os.PathLike) -> Iterator[BinaryIO]:
     """Give a binary stream whose content, compressed as the suffix says, replaces ``path`` at the end."""
     suffix = Path(path).suffix.lower()
     compression = suffix if suffix in COMPRESSIONS else None
-    with atomic_file(path) as temporary:
-        try:
-            with _opened(temporary, compression, "wb") as stream:
-                yield stream
-        except OSError as error:
-            raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+    with atomic_file(path) as temporary, _opened(temporary, compression, "wb") as stream:
+        yield stream
 
 
 def _opened(path: str | os.PathLike, compression: str | None, mode: str) -> BinaryIO:

@@ -12,25 +12,49 @@ from pathlib import Path
 from w2v.errors import OutputError
 
 
+def check_file(path: str | os.PathLike, make_parents: bool = True) -> None:
+    """Raise OutputError where ``atomic_file`` cannot write ``path``; call it before long work."""
+    path = Path(path)
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder: give a file name to write to")
+    if path.exists() and not path.is_file():
+        raise OutputError(f"{path} is a device or a pipe, which a finished file cannot replace: write to a file")
+    check_parent(path, make_parents)
+
+
+def check_parent(path: str | os.PathLike, make_parents: bool = True) -> None:
+    """Raise OutputError where nothing can be made beside ``path``.
+
+    With ``make_parents`` folders that are missing above it are no obstacle, where they can be made.
+    """
+    parent = Path(os.path.realpath(path)).parent
+    if not make_parents and not parent.exists():
+        raise OutputError(f"cannot write {path}: the folder {parent} does not exist: make it first")
+    while not parent.exists():
+        parent = parent.parent
+    if not parent.is_dir():
+        raise OutputError(f"cannot write {path}: {parent} is no folder")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise OutputError(f"cannot write {path}: no permission to write in {parent}")
+
+
 @contextmanager
-def atomic_file(path: str | os.PathLike) -> Iterator[Path]:
+def atomic_file(path: str | os.PathLike, make_parents: bool = True) -> Iterator[Path]:
     """Give a temporary path beside ``path``; what was written there replaces ``path`` at the end.
 
-    Synced to the disk before the rename. After an exception ``path`` is untouched and the temporary file
-    gone. Raises OutputError where the folder cannot be written or ``path`` is a folder.
+    A link stays, and the file that it leads to is replaced. Synced to the disk before the rename. After an
+    exception ``path`` is untouched and the temporary file gone. Folders missing above it are made where
+    ``make_parents``. Raises OutputError where that cannot be (see ``check_file``), and for every OSError meanwhile.
     """
+    check_file(path, make_parents)
     target = Path(os.path.realpath(path))
-    if target.is_dir():
-        raise OutputError(f"{path} is a folder: give a file name to write to")
-    if target.exists() and not target.is_file():
-        raise OutputError(f"{path} is a device or a pipe, which a finished file cannot replace: write to a file")
     temporary = _sibling(target, "tmp")
     with _reported(path):
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary.touch()
     try:
-        yield temporary
         with _reported(path):
+            yield temporary
             _sync(temporary)
             os.replace(temporary, target)
             _sync(target.parent)
