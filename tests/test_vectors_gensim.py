@@ -197,3 +197,15 @@ def test_cosmul_analogies_are_gensims_answers(tmp_path, ours, theirs):
     questions.write_text(": section\n" + "".join(lines), "utf-8")
     assert ours.evaluate_word_analogies(questions, similarity_function="most_similar_cosmul")[0] == 1
     assert ours.evaluate_word_analogies(questions)[0] < 1
+
+
+def test_assignment_sets_and_adds():
+    vectors = KeyedVectors.from_arrays(["a", "b"], np.eye(2, dtype=np.float32))
+    vectors.fill_norms()
+    vectors["a"] = np.array([3.0, 4.0])
+    vectors["c"] = [5.0, 0.0]
+    vectors[["b", "d"]] = np.full((2, 2), 2.0)
+    assert vectors.index_to_key == ["a", "b", "c", "d"]
+    assert vectors.vectors.tolist() == [[3, 4], [2, 2], [5, 0], [2, 2]]
+    assert vectors.similarity("b", "d") == pytest.approx(1.0)
+    assert vectors.get_vector("a", norm=True).tolist() == pytest.approx([0.6, 0.8])

@@ -74,6 +74,12 @@ class VectorStore:
         rows = [self.get_index(key) for key in key_or_keys]
         return np.asarray(self.vectors[rows]) if rows else np.empty((0, self.vector_size), self.vectors.dtype)
 
+    def __setitem__(self, keys: Key | Sequence[Key], weights: np.ndarray) -> None:
+        """Set the vector of one key, or the vectors of several; keys that are new are added."""
+        if not isinstance(keys, list):
+            keys, weights = [keys], np.asarray(weights).reshape(1, -1)
+        self.add_vectors(keys, weights, replace=True)
+
     @property
     def counts(self) -> np.ndarray | None:
         """Corpus count of each word (V,), or None where they are not known."""
