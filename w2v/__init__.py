@@ -1,4 +1,4 @@
-"""w2v: word2vec-style embeddings, from text to vectors to queries, on the CPU and on the GPU.
+"""w2v: word2vec-style embeddings, from text to vectors to queries.
 
 The public API is what ``__all__`` names. Nothing heavy is imported before it is used.
 """
