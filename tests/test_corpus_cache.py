@@ -98,6 +98,15 @@ def cut(path):
     path.write_bytes(path.read_bytes()[:-4])
 
 
+def set_second_id(value):
+    def edit(path):
+        ids = np.fromfile(path, "<i4")
+        ids[1] = value
+        ids.tofile(path)
+
+    return edit
+
+
 def edit_meta(**changes):
     def edit(path):
         path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
@@ -111,6 +120,9 @@ def edit_meta(**changes):
         ("ids.bin", cut),
         ("ids.bin", lambda path: path.unlink()),
         ("ids.bin", lambda path: path.write_bytes(bytes(path.stat().st_size))),
+        ("ids.bin", set_second_id(5)),
+        ("ids.bin", set_second_id(2**31 - 1)),
+        ("ids.bin", set_second_id(-2)),
         ("meta.json", lambda path: path.unlink()),
         ("meta.json", cut),
         ("meta.json", lambda path: path.write_text("[]")),

@@ -79,15 +79,21 @@ def atomic_folder(path: str | os.PathLike, check: Callable[[Path], None]) -> Ite
     try:
         yield temporary
         with _reported(path):
-            for entry in temporary.iterdir():
-                _sync(entry)
-            _sync(temporary)
+            sync_folder(temporary)
             _swap(temporary, target, aside)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     shutil.rmtree(aside, ignore_errors=True)
     with _reported(path):
         _sync(target.parent)
+
+
+def sync_folder(path: Path) -> None:
+    """Flush a folder and the files in it to the disk; raises OutputError where the disk is full or fails."""
+    with _reported(path):
+        for entry in path.iterdir():
+            _sync(entry)
+        _sync(path)
 
 
 def _swap(new: Path, target: Path, aside: Path) -> None:

@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from w2v.atomic import sync_folder
 from w2v.corpus.encoded import FILES, LAYOUT, META, EncodedCorpus
 from w2v.corpus.options import CorpusOptions
 from w2v.corpus.vocabulary import Vocabulary
@@ -111,8 +112,10 @@ class CorpusCache:
     def publish(self, folder: Path, key: str, vocabulary: Vocabulary) -> EncodedCorpus:
         """Give a finished folder its name; where another run was first, its equal work is used.
 
-        vocabulary: what the folder's file holds.
+        Its files are on the disk before it has its name. vocabulary: what the folder's file holds. Raises
+        OutputError.
         """
+        sync_folder(folder)
         path = self.root / f"corpus-{key}"
         for _ in range(3):
             with suppress(OSError):

@@ -19,6 +19,8 @@ LAYOUT = 1
 FORMAT = "w2v encoded corpus"
 IDS, WORDS, META = "ids.bin", "vocabulary.tsv", "meta.json"
 FILES = frozenset((IDS, WORDS, META))
+# Ids checked at once: small enough to be in the cache still for the second look.
+_BLOCK = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ class EncodedCorpus:
             if (path / IDS).stat().st_size != 4 * totals.length or len(vocabulary) != meta["words"]:
                 raise CorpusError(f"{path} is not complete: remove it and encode the text again")
             ids = np.memmap(path / IDS, "<i4", "r")
-            if ids[0] < 0 or ids[-1] != -1:
+            if ids[0] < 0 or ids[-1] != -1 or not _in_range(ids, len(vocabulary)):
                 raise CorpusError(f"{path} is damaged: remove it and encode the text again")
         except (OSError, ValueError, KeyError, TypeError, VocabularyError) as error:
             raise CorpusError(f"{path} is no encoded corpus ({error}): encode the text again") from None
@@ -104,6 +106,15 @@ class EncodedCorpus:
     def __exit__(self, *_: object) -> None:
         """Close."""
         self.close()
+
+
+def _in_range(ids: np.ndarray, words: int) -> bool:
+    """Whether every id is a word's or the mark: kernels take ids for rows without looking."""
+    for start in range(0, len(ids), _BLOCK):
+        block = ids[start : start + _BLOCK]
+        if block.min() < -1 or block.max() >= words:
+            return False
+    return True
 
 
 def content_fingerprint(words: list[str], length: int, digest: int) -> str:
