@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from w2v.corpus import CorpusOptions, Vocabulary, count_words, encode_corpus, encode_sentences, passes
+from w2v.corpus.pipeline import Pipeline
 from w2v.errors import ConfigError, CorpusError, MissingExtraError, OutputError, VocabularyError
 
 KEEP_ALL = CorpusOptions(min_count=1)
@@ -116,6 +117,23 @@ def test_same_result_at_any_thread_count(tmp_path, monkeypatch, options):
         with encode_corpus([path], options, threads=threads, use_cache=False) as corpus:
             results.append((np.array(corpus.ids).tobytes(), corpus.vocabulary.fingerprint, corpus.fingerprint))
     assert len(set(results)) == 1
+
+
+def test_absurd_thread_counts_are_cut_to_what_the_cores_can_use(tmp_path, monkeypatch):
+    started = []
+
+    def run(self, threads, tick=None, original=Pipeline.run):
+        started.append(threads)
+        original(self, threads, tick)
+
+    monkeypatch.setattr(Pipeline, "run", run)
+    monkeypatch.setattr("w2v.corpus.encode.available_cores", lambda: 2)
+    path = write(tmp_path, b"a b a\nb c\n")
+    expected = encode_corpus([path], CorpusOptions(1), threads=1, use_cache=False).fingerprint
+    for threads in (3000, 2**60):
+        assert encode_corpus([path], CorpusOptions(1), threads=threads, use_cache=False).fingerprint == expected
+    assert started[:2] == [1, 1]
+    assert set(started[2:]) == {8}
 
 
 def test_pruning_while_earlier_blocks_are_still_being_written(tmp_path, monkeypatch):

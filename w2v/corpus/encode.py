@@ -22,6 +22,9 @@ from w2v.errors import CorpusError, OutputError, VocabularyError
 Report = Callable[[str], None]
 Progress = Callable[[int], None]
 
+# More threads than this are never started, whatever was asked for.
+_THREADS_PER_CORE = 4
+
 
 @dataclass(frozen=True)
 class TextTotals:
@@ -167,7 +170,9 @@ class _Encoding:
         self._sources = sources
         self._folder = folder
         self._spool: Path | None = None
-        self._threads = threads or available_cores()
+        # Each thread takes memory for blocks, and those beyond the cores bring nothing: results are the same.
+        cores = available_cores()
+        self._threads = min(threads or cores, _THREADS_PER_CORE * cores)
         self._progress = progress
         self._passes: list = []
         self._notes = None if folder is None else NumberFile(folder / IDS)
