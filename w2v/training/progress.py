@@ -21,6 +21,7 @@ class TrainingBar:
         self.epochs = epochs
         self._bar = tqdm(
             total=tokens * epochs,
+            desc=f"epoch 1/{epochs}",
             unit="w",
             unit_scale=True,
             disable=not shown,
