@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 
 from w2v.corpus import CorpusOptions, Vocabulary, count_words, encode_corpus, encode_sentences, passes
 from w2v.corpus.pipeline import Pipeline
+from w2v.corpus.sources import find_sources
 from w2v.errors import ConfigError, CorpusError, MissingExtraError, OutputError, VocabularyError
+from w2v.vectors.folder import save_model_folder
 
 KEEP_ALL = CorpusOptions(min_count=1)
 TEXT = b"the cat sat on the mat\n\nthe  dog\tsat \r\n \n on the cat\n"
@@ -304,6 +306,20 @@ def test_folders_are_read_sorted_recursively_without_hidden_files(tmp_path):
 def test_inputs_are_read_in_the_order_given(tmp_path):
     paths = [write(tmp_path, f"x {name}\n".encode(), name) for name in ("2", "1", "3")]
     assert decoded(encode_corpus(paths, KEEP_ALL)) == [["x", "2"], ["x", "1"], ["x", "3"]]
+
+
+def test_models_inside_a_folder_are_not_read_as_text(tmp_path):
+    folder = tmp_path / "texts"
+    write(folder, b"a b\n", "a.txt")
+    vectors = np.ones((2, 3), np.float32)
+    save_model_folder(folder / "m", config={}, words=["x", "y"], counts=None, input_vectors=vectors)
+    # Someone else's config.json does not make a folder a model.
+    write(folder, b'{"format": "c d"}\n', "other/config.json")
+    names = [source.path.relative_to(folder).as_posix() for source in find_sources([folder])]
+    assert names == ["a.txt", "other/config.json"]
+    with pytest.raises(CorpusError, match="w2v models are left out"):
+        find_sources([folder / "m"])
+    assert len(find_sources([folder / "m" / "vocabulary.tsv"])) == 1
 
 
 class FakeStdin:

@@ -60,8 +60,9 @@ class Source:
 
 
 def find_sources(inputs: Sequence[str | Path]) -> list[Source]:
-    """The files of ``inputs`` in order; a folder gives its files, recursively, sorted, hidden ones left out.
+    """The files of ``inputs`` in order; a folder gives its files, recursively, sorted.
 
+    Left out are hidden files and folders, and the model folders that ``w2v`` wrote: a model is no text.
     Raises CorpusError where an input is missing or a folder holds no file.
     """
     sources = []
@@ -89,11 +90,22 @@ def _folder(folder: Path) -> list[Source]:
 
     found = []
     for root, folders, files in os.walk(folder, onerror=refuse):
+        if "config.json" in files and _is_model(root):
+            folders.clear()
+            continue
         folders[:] = [name for name in folders if not name.startswith(".")]
         found.extend(Path(root, name) for name in files if not name.startswith("."))
     if not found:
-        raise CorpusError(f"the folder {folder} holds no file (hidden ones are left out): put text files into it")
+        raise CorpusError(
+            f"the folder {folder} holds no file (hidden ones and w2v models are left out): put text files into it"
+        )
     return [Source(path) for path in sorted(found, key=lambda path: path.relative_to(folder).parts)]
+
+
+def _is_model(folder: str) -> bool:
+    from w2v.vectors.folder import is_model_folder
+
+    return is_model_folder(folder)
 
 
 @contextmanager
