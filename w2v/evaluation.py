@@ -13,6 +13,7 @@ import numpy as np
 
 from w2v.errors import EvaluationError
 from w2v.vectors.correlation import Correlation, pearson, spearman
+from w2v.vectors.queries import COSMUL_EPSILON
 from w2v.vectors.search import normalise_rows, score_blocks
 
 if TYPE_CHECKING:
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
 # The vocabulary that analogies are asked over, as in the published figures.
 DEFAULT_RESTRICT = 30_000
-# Levy & Goldberg 2014, equation 4.
-_COSMUL_EPSILON = 1e-6
 Question = tuple[str, str, str, str]
 
 
@@ -251,7 +250,7 @@ def _scores(unit_rows: np.ndarray, questions: np.ndarray, method: str) -> Iterat
         return
     blocks = (score_blocks(vectors, unit_rows) for vectors in (a, b, c))
     for (start, of_a), (_, of_b), (_, of_c) in zip(*blocks, strict=True):
-        yield start, (1 + of_b) * (1 + of_c) / 4 / ((1 + of_a) / 2 + _COSMUL_EPSILON)
+        yield start, (1 + of_b) * (1 + of_c) / 4 / ((1 + of_a) / 2 + COSMUL_EPSILON)
 
 
 def _read_pairs(
