@@ -9,9 +9,10 @@ from click.testing import CliRunner
 
 from w2v.cli.cache import cache
 from w2v.cli.options import refuse_same_file
+from w2v.cli.text_progress import TextBar
 from w2v.cli.vocab import vocab
 from w2v.corpus import CorpusOptions, Vocabulary, encode_corpus
-from w2v.errors import CorpusError, OutputError
+from w2v.errors import ConfigError, CorpusError, OutputError
 
 
 @pytest.fixture(autouse=True)
@@ -53,6 +54,31 @@ def test_vocab_reads_standard_input(tmp_path):
     for more in ((), ("--max-vocab-size", 2)):
         run(vocab, "-", "-o", output, "--min-count", 1, *more, input="a b a b\n")
         assert output.read_text() == "a\t2\nb\t2\n"
+
+
+@pytest.mark.parametrize("option", ["--min-count", "--max-vocab-size", "--max-final-vocab", "--threads"])
+def test_vocab_limits_out_of_range(text, tmp_path, option):
+    with pytest.raises(ConfigError, match=f"{option} -1 is out of range"):
+        run(vocab, text, "-o", tmp_path / "v.tsv", option, -1)
+    assert not (tmp_path / "v.tsv").exists()
+
+
+def test_vocab_min_count_of_zero_keeps_all(text, tmp_path):
+    run(vocab, text, "-o", tmp_path / "v.tsv", "--min-count", 0)
+    assert len(Vocabulary.load(tmp_path / "v.tsv")) == 6
+
+
+def test_the_bar_starts_again_with_a_second_reading(tmp_path):
+    path = tmp_path / "text.txt"
+    path.write_bytes(b"a b c d e\n" * 9 + b"a b c d e")
+    shown = []
+    with TextBar([str(path)], True) as bar:
+        # One line end is added to the 99 bytes.
+        for done in (40, 100, 140, 200):
+            bar.update(done)
+            shown.append((bar._bar.n, bar._bar.desc))
+    assert [count for count, _ in shown] == [40, 99, 41, 99]
+    assert [name.split(":")[0] for _, name in shown] == ["reading"] * 2 + ["reading again"] * 2
 
 
 def test_vocab_leaves_an_existing_file_alone_when_it_fails(text, tmp_path):

@@ -364,6 +364,20 @@ def test_a_saved_vocabulary_keeps_its_order_and_counts(tmp_path):
     assert corpus.raw_tokens == 12
 
 
+@pytest.mark.parametrize("use_cache", [False, True])
+def test_what_a_vocabulary_covers_is_reported(tmp_path, use_cache):
+    path, vocabulary = write(tmp_path, TEXT), write(tmp_path, b"dog\t9\nzebra\t8\nthe\t8\ncat\t1\n", "v.tsv")
+    expected = {
+        CorpusOptions(2): "4 words kept, 10 of 12 tokens (83.3%)",
+        CorpusOptions(5, vocab_file=vocabulary): f"vocabulary of {vocabulary}: 4 words, 7 of 12 tokens (58.3%)",
+    }
+    for options, message in expected.items():
+        for _ in range(2):
+            said = []
+            encode_corpus([path], options, use_cache=use_cache, report=said.append)
+            assert message in said
+
+
 def test_a_saved_vocabulary_with_lowercase_and_bad_bytes(tmp_path):
     vocabulary = write(tmp_path, "the\t9\nThe\t8\nß\t8\na\ufffd\t1\n".encode(), "v.tsv")
     text = "The THE the ẞ".encode() + b" a\xff A\xfe x\xff x\xff\n"
@@ -535,6 +549,12 @@ def test_a_vocabulary_that_cannot_be_written_is_an_error(tmp_path):
 def test_options_out_of_range(name):
     with pytest.raises(ConfigError, match="out of range"):
         CorpusOptions(**{name: -1})
+
+
+@pytest.mark.parametrize("threads", [0, -1])
+def test_threads_out_of_range(tmp_path, threads):
+    with pytest.raises(ConfigError, match="--threads"):
+        encode_corpus([write(tmp_path, TEXT)], threads=threads)
 
 
 def test_sentences_are_encoded_as_their_text_is(tmp_path):

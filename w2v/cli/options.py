@@ -29,23 +29,23 @@ corpus_argument = click.argument("corpus", nargs=-1, required=True, metavar="COR
 model_argument = click.argument("model", metavar="MODEL", type=click.Path(path_type=Path))
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 limit_option = click.option("--limit", type=click.IntRange(min=1), help="Load only the first LIMIT vectors.")
-threads_option = click.option(
-    "--threads", "-threads", type=click.IntRange(min=1), help="CPU threads.  [default: all cores]"
-)
+threads_option = click.option("--threads", "-threads", type=int, help="CPU threads.  [default: all cores]")
 
+# Ranges are checked by TrainConfig and CorpusOptions, where Python callers meet the same rules.
 # What decides which tokens become which ids: shared by `train` and `vocab`.
 vocabulary_options = combine(
     click.option(
-        "--min-count", "-min-count", type=click.IntRange(min=1), default=5, show_default=True,
-        help="Ignore words that occur less often.",
+        "--min-count", "-min-count", type=int, default=5, show_default=True,
+        help="Ignore words that occur less often. Not applied with `train --vocab`.",
     ),
     click.option(
-        "--max-vocab-size", type=click.IntRange(min=1),
-        help="Bound the distinct words held while counting: rare ones are pruned, and the text is read twice.",
+        "--max-vocab-size", type=int,
+        help="Bound the distinct words held while counting: rare ones are pruned, and the text is read twice. "
+        "Not applied with `train --vocab`.",
     ),
     click.option(
-        "--max-final-vocab", type=click.IntRange(min=1),
-        help="Keep at most this many words, the most frequent ones (raises --min-count as needed).",
+        "--max-final-vocab", type=int,
+        help="Keep only this many words, the most frequent ones. Not applied with `train --vocab`.",
     ),
     click.option("--lowercase", is_flag=True, help="Lower-case every word (Unicode)."),
 )  # fmt: skip

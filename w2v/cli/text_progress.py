@@ -13,8 +13,12 @@ class TextBar:
 
     def __init__(self, inputs: Sequence[str], shown: bool) -> None:
         """Not shown, it prints nothing at all."""
+        self._size = _plain_bytes(inputs)
+        # Where a text does not end with a line end, one is added and counted.
+        self._added = len(inputs)
+        self._again = False
         self._bar = tqdm(
-            total=_plain_bytes(inputs),
+            total=self._size,
             unit="B",
             unit_scale=True,
             unit_divisor=1000,
@@ -33,7 +37,13 @@ class TextBar:
         self.close()
 
     def update(self, done: int) -> None:
-        """Show how many bytes of text are done so far."""
+        """Show how many bytes of text are done so far; a second reading starts at nothing again."""
+        if self._size:
+            if done > self._size + self._added and not self._again:
+                self._again = True
+                self._bar.reset()
+                self._bar.set_description("reading again", refresh=False)
+            done = min(done - self._size * self._again, self._size)
         self._bar.update(done - self._bar.n)
 
     def write(self, message: str) -> None:

@@ -17,7 +17,7 @@ from w2v.corpus.encoded import IDS, CorpusTotals, EncodedCorpus, content_fingerp
 from w2v.corpus.options import CorpusOptions
 from w2v.corpus.sources import Source, find_sources
 from w2v.corpus.vocabulary import Vocabulary
-from w2v.errors import CorpusError, OutputError, VocabularyError
+from w2v.errors import ConfigError, CorpusError, OutputError, VocabularyError
 
 Report = Callable[[str], None]
 Progress = Callable[[int], None]
@@ -53,7 +53,7 @@ def encode_corpus(
     called now and then with the bytes of (decompressed) text done so far, over all passes.
 
     Raises CorpusError (input missing, unreadable, damaged, or with too few words), VocabularyError (vocab_file),
-    OutputError (folder not writable, disk full).
+    OutputError (folder not writable, disk full), ConfigError (threads).
     """
     options = options or CorpusOptions()
     report = report or (lambda message: None)
@@ -67,6 +67,7 @@ def encode_corpus(
     if corpus is not None:
         report(f"encoded corpus reused from the cache: {corpus.path} ({describe_size(corpus.size)})")
         _report_bad_bytes(corpus.bad_bytes, report)
+        _report_words(len(corpus.vocabulary), corpus.tokens, corpus.raw_tokens, options, report)
         return corpus
     with cache.building() as folder:
         vocabulary, seconds = _encode_into(folder, sources, options, threads, report, progress, identity)
@@ -157,6 +158,8 @@ class _Encoding:
         threads: int | None,
         progress: Progress | None,
     ) -> None:
+        if threads is not None and threads < 1:
+            raise ConfigError(f"--threads {threads} is out of range: use 1 or more")
         self._start = time.perf_counter()
         self._given = Vocabulary.load(options.vocab_file) if options.vocab_file is not None else None
         if self._given is not None:
@@ -172,7 +175,7 @@ class _Encoding:
         self._spool: Path | None = None
         # Each thread takes memory for blocks, and those beyond the cores bring nothing: results are the same.
         cores = available_cores()
-        self._threads = min(threads or cores, _THREADS_PER_CORE * cores)
+        self._threads = min(cores if threads is None else threads, _THREADS_PER_CORE * cores)
         self._progress = progress
         self._passes: list = []
         self._notes = None if folder is None else NumberFile(folder / IDS)
@@ -242,11 +245,9 @@ class _Encoding:
         """Totals of the last reading; reports them."""
         last = self._passes[-1]
         _report_bad_bytes(last.bad_bytes, report)
-        kept = int(vocabulary.counts.sum())
-        if self._given is None:
-            report(f"{len(vocabulary)} words kept, {kept} of {last.raw_tokens} tokens ({kept / last.raw_tokens:.1%})")
-        else:
-            report(f"{len(vocabulary)} words given, {last.raw_tokens} tokens read")
+        # A given vocabulary brings its own counts; those of this text are in the table.
+        counts = vocabulary.counts if self._given is None else last.table.counts
+        _report_words(len(vocabulary), int(counts.sum()), last.raw_tokens, self._options, report)
         return TextTotals(last.raw_tokens, last.bad_bytes, self.seconds())
 
     def renumber(self, final: np.ndarray) -> tuple[int, int, int, int]:
@@ -276,6 +277,15 @@ class _Encoding:
 def _report_bad_bytes(count: int, report: Report) -> None:
     if count:
         report(f"{count} bytes are not UTF-8: they are read as U+FFFD")
+
+
+def _report_words(words: int, kept: int, tokens: int, options: CorpusOptions, report: Report) -> None:
+    """Say how many of the ``tokens`` read the ``words`` of the vocabulary cover."""
+    share = f" ({kept / tokens:.1%})" if tokens else ""
+    chosen = f"{words:,} words kept"
+    if options.vocab_file is not None:
+        chosen = f"vocabulary of {options.vocab_file}: {words:,} words"
+    report(f"{chosen}, {kept:,} of {tokens:,} tokens{share}")
 
 
 def _all_words(table, options: CorpusOptions) -> list[str]:  # noqa: ANN001 (a WordTable)
