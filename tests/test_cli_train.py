@@ -20,11 +20,6 @@ from w2v.vectors.folder import load_model_folder
 FAST = ["--vector-size", "16", "--epochs", "2", "--threads", "1", "--min-count", "1"]
 
 
-@pytest.fixture(autouse=True)
-def cache(monkeypatch, tmp_path):
-    monkeypatch.setenv("W2V_CACHE", str(tmp_path / "cache"))
-
-
 @pytest.fixture
 def text(tmp_path):
     rng = np.random.default_rng(0)

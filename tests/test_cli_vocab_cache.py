@@ -15,32 +15,19 @@ from w2v.corpus import CorpusOptions, Vocabulary, encode_corpus
 from w2v.errors import ConfigError, CorpusError, OutputError
 
 
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("W2V_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
-
-@pytest.fixture
-def text(tmp_path):
-    path = tmp_path / "text.txt"
-    path.write_bytes(b"The cat sat\non the mat the\n")
-    return path
-
-
 def run(command, *arguments, **more):
     result = CliRunner().invoke(command, [str(argument) for argument in arguments], catch_exceptions=False, **more)
     assert result.exit_code == 0, result.output
     return result
 
 
-def test_vocab_writes_words_and_counts(text, tmp_path, folder):
+def test_vocab_writes_words_and_counts(text, tmp_path, cache_folder):
     output = tmp_path / "v.tsv"
     result = run(vocab, text, "-o", output, "--min-count", 1, "--lowercase", "--threads", 2)
     assert output.read_text() == "the\t3\ncat\t1\nmat\t1\non\t1\nsat\t1\n"
     assert "5 words written" in result.stderr
     assert result.stdout == ""
-    assert not folder.exists()
+    assert not cache_folder.exists()
 
 
 def test_vocab_limits_and_word2vecs_spellings(text, tmp_path):
@@ -142,7 +129,7 @@ def test_an_output_is_refused_only_where_an_input_would_go(text, tmp_path):
         refuse_same_file(tmp_path, [text])
 
 
-def test_cache_lists_and_clears(text, folder):
+def test_cache_lists_and_clears(text, cache_folder):
     corpus = encode_corpus([text], CorpusOptions(1))
     listed = run(cache)
     header, row = listed.stdout.splitlines()
@@ -156,13 +143,13 @@ def test_cache_lists_and_clears(text, folder):
     assert (entry["path"], entry["bytes"], entry["inputs"]) == (str(corpus.path), size, [str(text)])
     cleared = run(cache, "--clear")
     assert f"{size} bytes freed" in cleared.stderr
-    assert list(folder.iterdir()) == []
+    assert list(cache_folder.iterdir()) == []
     assert run(cache).stdout.splitlines() == [header]
     assert json.loads(run(cache, "--json").stdout) == []
 
 
-def test_cache_in_another_folder(text, tmp_path, folder):
+def test_cache_in_another_folder(text, tmp_path, cache_folder):
     other = tmp_path / "other"
     encode_corpus([text], CorpusOptions(1), cache_dir=other)
     assert str(other) in run(cache, "--cache", other).stdout
-    assert not folder.exists()
+    assert not cache_folder.exists()

@@ -24,13 +24,6 @@ KEEP_ALL = CorpusOptions(min_count=1)
 TEXT = b"the cat sat on the mat\n\nthe  dog\tsat \r\n \n on the cat\n"
 
 
-@pytest.fixture(autouse=True)
-def cache_folder(tmp_path, monkeypatch):
-    folder = tmp_path / "cache"
-    monkeypatch.setenv("W2V_CACHE", str(folder))
-    return folder
-
-
 def write(folder: Path, data: bytes, name: str = "text.txt") -> Path:
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)

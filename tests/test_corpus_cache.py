@@ -14,26 +14,13 @@ from w2v.errors import CorpusError, OutputError
 KEEP_ALL = CorpusOptions(min_count=1)
 
 
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("W2V_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
-
-@pytest.fixture
-def text(tmp_path):
-    path = tmp_path / "text.txt"
-    path.write_bytes(b"the cat sat\non the mat\n")
-    return path
-
-
 def encode(*inputs, options=KEEP_ALL, **more):
     messages = []
     corpus = encode_corpus(inputs, options, report=messages.append, **more)
     return corpus, messages
 
 
-def test_a_second_run_reuses_the_first_and_says_so(text, folder):
+def test_a_second_run_reuses_the_first_and_says_so(text, cache_folder):
     first, said = encode(text)
     assert not first.from_cache
     assert any(str(first.path) in message and "written" in message for message in said)
@@ -41,7 +28,7 @@ def test_a_second_run_reuses_the_first_and_says_so(text, folder):
     assert second.from_cache
     assert any(str(first.path) in message and "reused" in message for message in said)
     assert second.path == first.path
-    assert second.path.parent == folder
+    assert second.path.parent == cache_folder
     assert isinstance(second.ids, np.memmap)
     for name in ("tokens", "sentences", "raw_tokens", "bad_bytes", "fingerprint"):
         assert getattr(second, name) == getattr(first, name)
@@ -65,7 +52,7 @@ def test_anything_that_changes_makes_a_new_entry(text, tmp_path):
         assert encode(text, options=CorpusOptions(1, vocab_file=vocabulary))[0].from_cache
     assert not encode(text, text)[0].from_cache
     status = text.stat()
-    text.write_bytes(b"the dog sat\non the mat\n")
+    text.write_bytes(b"The dog sat\non the mat the\n")
     os.utime(text, ns=(status.st_atime_ns, status.st_mtime_ns))
     changed, _ = encode(text)
     # Same size, and the time put back: the time of the file's record still tells.
@@ -120,7 +107,7 @@ def edit_meta(**changes):
         ("ids.bin", cut),
         ("ids.bin", lambda path: path.unlink()),
         ("ids.bin", lambda path: path.write_bytes(bytes(path.stat().st_size))),
-        ("ids.bin", set_second_id(5)),
+        ("ids.bin", set_second_id(6)),
         ("ids.bin", set_second_id(2**31 - 1)),
         ("ids.bin", set_second_id(-2)),
         ("meta.json", lambda path: path.unlink()),
@@ -154,36 +141,36 @@ def test_open_reads_an_entry_again(text):
         EncodedCorpus.open(text.parent)
 
 
-def test_without_cache_the_folder_goes_with_the_corpus(text, folder):
+def test_without_cache_the_folder_goes_with_the_corpus(text, cache_folder):
     with encode_corpus([text], KEEP_ALL, use_cache=False) as corpus:
         path = corpus.path
         assert path.is_dir()
-        assert corpus.tokens == 6
+        assert corpus.tokens == 7
     assert not path.exists()
-    assert not folder.exists()
+    assert not cache_folder.exists()
     corpus, _ = encode(text, use_cache=False)
     path = corpus.path
     del corpus
     assert not path.exists()
 
 
-def test_a_failed_run_leaves_nothing(text, folder):
+def test_a_failed_run_leaves_nothing(text, cache_folder):
     with pytest.raises(CorpusError):
         encode(text, options=CorpusOptions(100))
-    assert list(folder.iterdir()) == []
+    assert list(cache_folder.iterdir()) == []
 
 
-def test_text_that_changes_while_it_is_read_is_not_kept(text, folder):
+def test_text_that_changes_while_it_is_read_is_not_kept(text, cache_folder):
     def append(done):
         with open(text, "ab") as file:
             file.write(b"more\n")
 
     with pytest.raises(CorpusError, match="changed while it was read"):
         encode(text, progress=append)
-    assert list(folder.iterdir()) == []
+    assert list(cache_folder.iterdir()) == []
 
 
-def test_concurrent_runs_of_the_same_text_agree(text, folder):
+def test_concurrent_runs_of_the_same_text_agree(text, cache_folder):
     start = threading.Barrier(4)
     results, errors = [], []
 
@@ -202,10 +189,10 @@ def test_concurrent_runs_of_the_same_text_agree(text, folder):
     assert errors == []
     assert len({corpus.fingerprint for corpus in results}) == 1
     assert len({tuple(corpus.ids.tolist()) for corpus in results}) == 1
-    assert [path.name for path in folder.iterdir()] == [results[0].path.name]
+    assert [path.name for path in cache_folder.iterdir()] == [results[0].path.name]
 
 
-def test_publishing_over_another_runs_entry(text, folder):
+def test_publishing_over_another_runs_entry(text, cache_folder):
     first, _ = encode(text)
     cache = CorpusCache()
     key = first.path.name.removeprefix("corpus-")
@@ -218,7 +205,7 @@ def test_publishing_over_another_runs_entry(text, folder):
                 (building / item.name).write_bytes(item.read_bytes())
             corpus = cache.publish(building, key, other.vocabulary)
         assert corpus.fingerprint == first.fingerprint
-        assert [path.name for path in folder.iterdir()] == [first.path.name]
+        assert [path.name for path in cache_folder.iterdir()] == [first.path.name]
 
 
 def test_a_cache_that_cannot_be_written_is_an_error_with_advice(text, tmp_path):
@@ -239,18 +226,18 @@ def test_the_default_folder(monkeypatch, tmp_path):
     assert default_cache_dir().parts[-3:] == ("Library", "Caches", "w2v")
 
 
-def test_entries_and_clear_touch_only_what_is_ours(text, folder):
+def test_entries_and_clear_touch_only_what_is_ours(text, cache_folder):
     cache = CorpusCache()
     assert cache.entries() == []
     assert cache.clear() == (0, 0, [])
     first, _ = encode(text)
     encode(text, options=CorpusOptions(1, max_final_vocab=2))
-    foreign = folder / "notes"
+    foreign = cache_folder / "notes"
     foreign.mkdir()
-    guest = folder / ("corpus-" + "0" * 32)
+    guest = cache_folder / ("corpus-" + "0" * 32)
     guest.mkdir()
     (guest / "thesis.txt").write_text("mine")
-    old, new = (folder / f"building-{digit * 32}" for digit in "ab")
+    old, new = (cache_folder / f"building-{digit * 32}" for digit in "ab")
     for path in (old, new):
         path.mkdir()
         (path / "ids.bin").write_bytes(bytes(8))
@@ -266,5 +253,5 @@ def test_entries_and_clear_touch_only_what_is_ours(text, folder):
     assert removed == 3
     assert freed == sum(entry.size for entry in entries) - 8
     assert kept == [new]
-    assert sorted(path.name for path in folder.iterdir()) == sorted([foreign.name, guest.name, new.name])
+    assert sorted(path.name for path in cache_folder.iterdir()) == sorted([foreign.name, guest.name, new.name])
     assert (guest / "thesis.txt").read_text() == "mine"
