@@ -52,7 +52,8 @@ def test_scores_on_english_are_far_above_chance(english, objective, model, pairs
     assert 100 * wordsim.spearman.statistic > pairs
     assert google.total.covered > 3000
     assert 100 * google.total.accuracy > analogies
-    assert record["loss"] == sorted(record["loss"], reverse=True)
+    # Later epochs draw other windows, so that their losses may differ by a little either way.
+    assert record["loss"][0] == max(record["loss"]) > record["loss"][-1]
 
 
 def test_korean_neighbours(tmp_path_factory):
