@@ -39,7 +39,7 @@ EXTRAS["test"] = [
 setup(
     name="w2v",
     version=VERSION,
-    description="word2vec-style embeddings from plain text, fast: skip-gram, CBOW, negative sampling, Huffman softmax",
+    description="word2vec-style embeddings from plain text: skip-gram, CBOW, negative sampling, Huffman softmax",
     long_description=(ROOT / "README.md").read_text("utf-8"),
     long_description_content_type="text/markdown",
     license="MIT",
