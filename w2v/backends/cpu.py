@@ -24,11 +24,11 @@ CHUNK = 10_000
 SMALLEST_CHUNK = 256
 CHUNKS_PER_EPOCH = 64
 PROGRESS_SECONDS = 0.1
-# Rows of each matrix that a thread holds for itself where several train, and how often it touches one between two
+# Rows (and at most floats) of each matrix that a thread holds for itself where several train, and how often it touches one between two
 # exchanges: so that the other threads together have not seen UNSEEN touches of it, but SELDOM at least, for else the
 # cores would fight over the row's cache lines again. Fewer unseen touches are better vectors: at four times as many,
 # hierarchical softmax loses a point of SimLex-999. An input row is touched by every window that its word stands in.
-PRIVATE_ROWS = 256
+PRIVATE_ROWS, PRIVATE_FLOATS = 256, 2**20
 UNSEEN_INPUT_TOUCHES, SELDOM_INPUT = 64, 8
 UNSEEN_OUTPUT_TOUCHES, SELDOM_OUTPUT = 16, 4
 
@@ -120,7 +120,7 @@ class CpuBackend:
     def _room(self) -> tuple[HotRows, HotRows, rowwise_cpu.Scratch]:
         """What a thread holds: its own most used input and output rows (none where it trains alone), scratch."""
         width = self._input.shape[1]
-        held = PRIVATE_ROWS if self.threads > 1 else 0
+        held = min(PRIVATE_ROWS, PRIVATE_FLOATS // width) if self.threads > 1 else 0
         limit = max(SELDOM_OUTPUT, UNSEEN_OUTPUT_TOUCHES // self.threads)
         inputs, outputs = (min(held, len(matrix)) for matrix in (self._input, self._output))
         return (
