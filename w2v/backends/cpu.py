@@ -24,13 +24,11 @@ CHUNK = 10_000
 SMALLEST_CHUNK = 256
 CHUNKS_PER_EPOCH = 64
 PROGRESS_SECONDS = 0.1
-# Rows (and at most floats) of each matrix that a thread holds for itself where several train, and how often it touches one between two
-# exchanges: so that the other threads together have not seen UNSEEN touches of it, but SELDOM at least, for else the
-# cores would fight over the row's cache lines again. Fewer unseen touches are better vectors: at four times as many,
-# hierarchical softmax loses a point of SimLex-999. An input row is touched by every window that its word stands in.
+# Rows of each matrix, and floats at most, that a thread holds for itself where several train.
 PRIVATE_ROWS, PRIVATE_FLOATS = 256, 2**20
-UNSEEN_INPUT_TOUCHES, SELDOM_INPUT = 64, 8
-UNSEEN_OUTPUT_TOUCHES, SELDOM_OUTPUT = 16, 4
+# It touches a row at least this often between two exchanges, however many threads there are: else the cores would
+# fight over the row's cache lines again.
+FEWEST_INPUT_TOUCHES, FEWEST_OUTPUT_TOUCHES = 8, 4
 
 
 class CpuBackend:
@@ -121,11 +119,13 @@ class CpuBackend:
         """What a thread holds: its own most used input and output rows (none where it trains alone), scratch."""
         width = self._input.shape[1]
         held = min(PRIVATE_ROWS, PRIVATE_FLOATS // width) if self.threads > 1 else 0
-        limit = max(SELDOM_OUTPUT, UNSEEN_OUTPUT_TOUCHES // self.threads)
         inputs, outputs = (min(held, len(matrix)) for matrix in (self._input, self._output))
+        unseen_inputs, unseen_outputs = self.objective.unseen_touches
+        input_limit = max(FEWEST_INPUT_TOUCHES, unseen_inputs // self.threads)
+        output_limit = max(FEWEST_OUTPUT_TOUCHES, unseen_outputs // self.threads)
         return (
-            private_rows(0, inputs, max(SELDOM_INPUT, UNSEEN_INPUT_TOUCHES // self.threads), width),
-            private_rows(self.objective.first_hot_row(outputs), outputs, limit, width),
+            private_rows(0, inputs, input_limit, width),
+            private_rows(self.objective.first_hot_row(outputs), outputs, output_limit, width),
             rowwise_cpu.scratch_for(self.config.window, self._capacity, width),
         )
 

@@ -25,6 +25,9 @@ class RowWiseObjective(ABC):
     #: Whether the contexts of a skip-gram window meet the output rows pair after pair, each as the earlier pairs left
     #: it (as word2vec.c's order of updates has it), in place of all at once.
     in_turn: ClassVar[bool] = False
+    #: How many touches of a hot (input, output) row the other threads together may not have seen yet. More is faster
+    #: and, past some point, worse. An input row is touched by every window that its word stands in.
+    unseen_touches: ClassVar[tuple[int, int]] = (256, 64)
 
     def __init__(self, counts: np.ndarray, config: TrainConfig) -> None:
         """Build the tables from counts, (V,) int64."""
