@@ -29,7 +29,7 @@ def compact_chunk(ids, begin, end, window, keep_threshold, key, kept, positions)
 
     ids: (N,) int32; keep_threshold: (V,) uint32; key: the epoch's sub-sampling key.
     kept: int32 buffer for ids, sentence ends included as −1; positions: int64 buffer, the place in ids of each;
-    both hold at least end − begin + 2·window + 2 entries. kept[first:last] belongs to the chunk itself, the rest
+    both hold at least ``chunk_capacity`` entries. kept[first:last] belongs to the chunk itself, the rest
     of kept[:count] is halo. words counts the tokens of the chunk before sub-sampling.
     """
     # Backwards into the halo, then the same stretch turned round.
@@ -72,6 +72,12 @@ def compact_chunk(ids, begin, end, window, keep_threshold, key, kept, positions)
 
 
 @kernel
+def chunk_capacity(tokens, window):
+    """Entries that a chunk of this many tokens and its halo may take."""
+    return tokens + 2 * window + 2
+
+
+@kernel
 def cut_windows(kept, positions, first, last, count, window, shrink, draw_key, keys, lows, highs):
     """Cut a window around every kept token of a chunk: contexts kept[low:high] without the token itself.
 
@@ -99,8 +105,8 @@ def cut_windows(kept, positions, first, last, count, window, shrink, draw_key, k
 
 @kernel
 def cut_chunk(ids, begin, end, window, shrink, keep_threshold, subsample_key, draw_key):
-    """The windows of ids[begin:end]: (kept, keys, lows, highs, first, last, words); see the two functions above."""
-    capacity = end - begin + 2 * window + 2
+    """``compact_chunk`` and ``cut_windows`` of ids[begin:end]: (kept, keys, lows, highs, first, last, words)."""
+    capacity = chunk_capacity(end - begin, window)
     kept, positions = np.empty(capacity, np.int32), np.empty(capacity, np.int64)
     first, last, count, words = compact_chunk(ids, begin, end, window, keep_threshold, subsample_key, kept, positions)
     keys, lows, highs = np.empty(capacity, np.uint64), np.empty(capacity, np.int32), np.empty(capacity, np.int32)
@@ -114,11 +120,6 @@ def next_word(kept, place, last):
     while place < last and kept[place] == SENTENCE_END:
         place += 1
     return place
-
-
-def chunk_capacity(chunk: int, window: int) -> int:
-    """Entries that ``kept`` and ``positions`` must hold for chunks of this many tokens."""
-    return chunk + 2 * window + 2
 
 
 def keep_thresholds(counts: np.ndarray, sample: float) -> np.ndarray:
