@@ -19,3 +19,15 @@ def text(tmp_path: Path) -> Path:
     path = tmp_path / "text.txt"
     path.write_bytes(b"The cat sat\non the mat the\n")
     return path
+
+
+@pytest.fixture
+def gpu() -> None:
+    """For tests marked ``gpu``: skipped, with the reason, where no CUDA device works."""
+    from w2v.backends import choose_device
+    from w2v.errors import DeviceError
+
+    try:
+        choose_device("cuda")
+    except DeviceError as error:
+        pytest.skip(str(error))

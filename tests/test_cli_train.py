@@ -175,7 +175,6 @@ FAILURES = [
     (["{text}", "-o", "out", "--vector-size", "0"], 2, "--vector-size 0 is out of range"),
     (["{text}", "-o", "out", "--alpha", "nan"], 2, "--alpha"),
     (["{text}", "-o", "out", "--min-alpha", "1"], 2, "--min-alpha 1 is above"),
-    (["{text}", "-o", "out", "--device", "cuda"], 1, "--device cpu"),
     (["{text}", "-o", "{text}/below"], 1, "text.txt"),
     (["{text}", "-o", "out", "--vocab", "absent.tsv"], 1, "absent.tsv"),
     (["{text}", "-o", "out", "--sample", "1e-9"], 1, "--sample 0"),

@@ -94,7 +94,7 @@ def train(
 
     from threadpoolctl import threadpool_limits
 
-    from w2v.backends import choose_device
+    from w2v.backends import auto_hint, choose_device
     from w2v.cli.text_progress import TextBar
     from w2v.corpus import CorpusOptions, encode_corpus
     from w2v.training import PhaseClock, train
@@ -107,6 +107,8 @@ def train(
     refuse_same_file(out, [*corpus, *([vocab_file] if vocab_file else [])])
     check_output(out)
     choose_device(config.device)
+    if config.device == "auto" and (hint := auto_hint()):
+        say(hint)
     _stop_on_terminate()
 
     with threadpool_limits(config.threads), TextBar(corpus, shown) as text_bar:
