@@ -96,8 +96,9 @@ def _why_not_kernels(driver: Driver) -> str | None:
             if not np.array_equal(cupy.asnumpy(values), expected):
                 return f"a test kernel of {package} computes nonsense: update the NVIDIA driver"
     except Exception as error:
-        several = len(_installed_wheels()) > 1
-        advice = _replace(driver) if several else f"check the GPU with nvidia-smi, update its driver, {_install(driver)}"
+        advice = f"check the GPU with nvidia-smi, update its driver, {_install(driver)}"
+        if len(_installed_wheels()) > 1:
+            advice = _replace(driver)
         return f"a test kernel of {package} fails ({_first_line(error)}): {advice}"
     return None
 
