@@ -11,7 +11,7 @@ from pathlib import Path
 from numba import njit
 from numba.core.caching import FunctionCache
 
-_SOURCES = hashlib.blake2b(
+SOURCES = hashlib.blake2b(
     b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py"))), digest_size=16
 ).hexdigest()
 
@@ -20,7 +20,7 @@ class _SourceCache(FunctionCache):
     """numba's function cache, with the digest of the kernels' sources in its index."""
 
     def _index_key(self, sig, codegen):
-        return (*super()._index_key(sig, codegen), _SOURCES)
+        return (*super()._index_key(sig, codegen), SOURCES)
 
 
 def kernel(function):
