@@ -14,10 +14,12 @@ import numpy as np
 from w2v.errors import EvaluationError
 from w2v.vectors.correlation import Correlation, pearson, spearman
 from w2v.vectors.queries import COSMUL_EPSILON
-from w2v.vectors.search import normalise_rows, score_blocks
+from w2v.vectors.search import normalise_rows
 
 if TYPE_CHECKING:
     from w2v.vectors import KeyedVectors
+    from w2v.vectors.device_rows import DeviceRows
+    from w2v.vectors.host_rows import HostRows
 
 # The vocabulary that analogies are asked over, as in the published figures.
 DEFAULT_RESTRICT = 30_000
@@ -190,7 +192,8 @@ def answer_analogies(
             rows.append(found)
         if covered or dummy_for_unknown:
             asked.append((len(sections) - 1, question, covered))
-    hits = iter(_answer(lookup, np.array(rows, np.intp).reshape(-1, 4), method).tolist())
+    with vectors.rows_to_search() as searched:
+        hits = iter(_answer(searched, lookup, np.array(rows, np.intp).reshape(-1, 4), method).tolist())
     for section, question, covered in asked:
         outcome = sections[section].correct if covered and next(hits) else sections[section].incorrect
         outcome.append(question)
@@ -223,32 +226,35 @@ class _Lookup:
         return self._rows.get(self.fold(word))
 
 
-def _answer(lookup: _Lookup, questions: np.ndarray, method: str) -> np.ndarray:
+def _answer(rows: HostRows | DeviceRows, lookup: _Lookup, questions: np.ndarray, method: str) -> np.ndarray:
     """Which of the ``questions`` (Q, 4: rows of a, b, c, expected) are answered as expected; bool (Q,)."""
     hits = np.zeros(len(questions), bool)
     if not len(questions):
         return hits
-    unit_rows = normalise_rows(lookup.vectors)
-    for start, scores in _scores(unit_rows, questions, method):
+    for start, scores in _scores(rows, lookup.vectors, questions, method):
         block = questions[start : start + len(scores)]
-        np.put_along_axis(scores, block[:, :3], -np.inf, axis=1)
-        if lookup.spellings:
-            for row, question in enumerate(block[:, :3].tolist()):
-                others = [other for word in question for other in lookup.spellings.get(word, ())]
-                scores[row, others] = -np.inf
-        best = scores.argmax(axis=1)
+        asked = [
+            (number, row)
+            for number, question in enumerate(block[:, :3].tolist())
+            for word in question
+            for row in (word, *lookup.spellings.get(word, ()))
+        ]
+        rows.hide(scores, *np.array(asked).T)
+        best = rows.to_host(scores.argmax(axis=1))
         hits[start : start + len(block)] = lookup.representative[best] == block[:, 3]
     return hits
 
 
-def _scores(unit_rows: np.ndarray, questions: np.ndarray, method: str) -> Iterator[tuple[int, np.ndarray]]:
+def _scores(
+    rows: HostRows | DeviceRows, vectors: np.ndarray, questions: np.ndarray, method: str
+) -> Iterator[tuple[int, np.ndarray]]:
     """Scores (q, V) of every word for blocks of questions, each with its first question."""
-    a, b, c = (unit_rows[questions[:, column]] for column in range(3))
+    a, b, c = (normalise_rows(vectors[questions[:, column]]) for column in range(3))
     if method == "3CosAdd":
         # The length of the sum changes no order, so that it needs no scaling.
-        yield from score_blocks(b - a + c, unit_rows)
+        yield from rows.blocks(b - a + c, len(vectors))
         return
-    blocks = (score_blocks(vectors, unit_rows) for vectors in (a, b, c))
+    blocks = (rows.blocks(points, len(vectors)) for points in (a, b, c))
     for (start, of_a), (_, of_b), (_, of_c) in zip(*blocks, strict=True):
         yield start, (1 + of_b) * (1 + of_c) / 4 / ((1 + of_a) / 2 + COSMUL_EPSILON)
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from w2v.cli.options import json_option, limit_option, model_argument, print_table
+from w2v.cli.options import json_option, limit_option, model_argument, print_table, search_device_option
 
 _File = click.Path(path_type=Path)
 _HEADER = ("file", "measure", "section", "score", "covered", "total")
@@ -19,6 +19,7 @@ _HEADER = ("file", "measure", "section", "score", "covered", "total")
     help="Ask analogies over this many of the most frequent words.",
 )  # fmt: skip
 @limit_option
+@search_device_option
 @json_option
 def evaluate(
     model: Path,
@@ -26,6 +27,7 @@ def evaluate(
     analogies: tuple[Path, ...],
     restrict: int,
     limit: int | None,
+    device: str,
     as_json: bool,
 ) -> None:
     """Compare vectors with people's judgement.
@@ -41,7 +43,7 @@ def evaluate(
 
     if not (pairs or analogies):
         raise click.UsageError("nothing to evaluate: give --pairs FILE or --analogies FILE")
-    vectors = open_vectors(model, limit)
+    vectors = open_vectors(model, limit, device)
     rows = []
     for path in pairs:
         result = evaluate_pairs(vectors, path)

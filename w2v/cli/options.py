@@ -29,6 +29,10 @@ corpus_argument = click.argument("corpus", nargs=-1, required=True, metavar="COR
 model_argument = click.argument("model", metavar="MODEL", type=click.Path(path_type=Path))
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 limit_option = click.option("--limit", type=click.IntRange(min=1), help="Load only the first LIMIT vectors.")
+search_device_option = click.option(
+    "--device", type=click.Choice(["cpu", "cuda", "auto"]), default="cpu", show_default=True,
+    help="Where to search; auto takes a GPU where one works.",
+)  # fmt: skip
 threads_option = click.option("--threads", "-threads", type=int, help="CPU threads.  [default: all cores]")
 
 # Ranges are checked by TrainConfig and CorpusOptions, where Python callers meet the same rules.

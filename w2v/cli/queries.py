@@ -28,12 +28,16 @@ def warnings_as_lines() -> Iterator[None]:
         yield
 
 
-def open_vectors(path: Path, limit: int | None = None) -> KeyedVectors:
-    """The vectors of a model folder or a vector file; repairs are reported on stderr."""
+def open_vectors(path: Path, limit: int | None = None, device: str = "cpu") -> KeyedVectors:
+    """The vectors of a model folder or a vector file, searched on ``device``; repairs are reported on stderr."""
     from w2v.vectors import load_vectors
 
+    if device != "cpu":
+        from w2v.backends import choose_device
+
+        device = choose_device(device)  # said before a long file is read
     with warnings_as_lines():
-        return load_vectors(path, limit)
+        return load_vectors(path, limit).search_on(device)
 
 
 def unknown_words(vectors: KeyedVectors, words: Sequence[str]) -> VocabularyError | None:

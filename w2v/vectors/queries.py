@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from numbers import Integral, Real
 
 import numpy as np
 
-from w2v.vectors.search import nonzero, normalise_rows, score_blocks, top, unit
+from w2v.errors import ConfigError
+from w2v.vectors.device_rows import DeviceRows
+from w2v.vectors.host_rows import HostRows
+from w2v.vectors.search import normalise_rows, unit
 from w2v.vectors.store import Key, KeyOrVector, VectorStore
 
 Neighbours = list[tuple[str, float]]
@@ -20,7 +24,42 @@ class SimilarityQueries(VectorStore):
 
     Unknown words raise KeyError. Neighbours come by falling similarity, equal ones by row; a vector of zeros
     has similarity 0 to everything.
+
+    Attribute: ``search_device``, ``cpu`` unless ``search_on`` chose otherwise.
     """
+
+    search_device: str = "cpu"
+    _device_rows: DeviceRows | None = None
+
+    def search_on(self, device: str) -> SimilarityQueries:
+        """Search all rows on ``device``: ``cpu``, ``cuda``, or ``auto`` for the GPU where one works; returns self.
+
+        It concerns every query and evaluation that compares with all words. On the GPU unit rows are kept as
+        float32 from the first query on, until the vectors change (``fill_norms`` says when that is seen) or another
+        device is chosen. The answers are the CPU's up to the rounding of float32. Raises DeviceError where there is
+        no usable GPU, and on a query whose rows do not fit in its memory; ConfigError on any other device.
+        """
+        if device not in ("auto", "cpu", "cuda"):
+            raise ConfigError(f"the device {device!r} is unknown: use auto, cpu or cuda")
+        if device != "cpu":
+            from w2v.backends import choose_device
+
+            device = choose_device(device)
+        self.search_device, self._device_rows = device, None
+        return self
+
+    @contextmanager
+    def rows_to_search(self) -> Iterator[HostRows | DeviceRows]:
+        """The rows on the chosen device, for products with all of them; DeviceError where they do not fit there."""
+        if self.search_device == "cpu":
+            yield HostRows(self)
+            return
+        self.fill_norms()
+        if self._device_rows is None or not self._device_rows.hold(self.vectors, self.norms):
+            self._device_rows = None  # frees the GPU's memory first
+            self._device_rows = DeviceRows(self.vectors, self.norms)
+        with self._device_rows.memory_errors():
+            yield self._device_rows
 
     def most_similar(
         self,
@@ -50,10 +89,9 @@ class SimilarityQueries(VectorStore):
         asked = {self.get_index(key) for key in keys if not isinstance(key, np.ndarray)}
         if indexer is not None and isinstance(topn, Integral):
             return indexer.most_similar(mean, topn)
-        similarities = self._similarities(mean, clip_start, clip_end)
-        if topn is None:
-            return similarities
-        return self._named(similarities, topn, asked, clip_start)
+        with self.rows_to_search() as rows:
+            similarities = rows.cosines(mean, clip_start, clip_end)
+            return self._answer(rows, similarities, topn, asked, clip_start)
 
     def most_similar_cosmul(
         self,
@@ -76,13 +114,13 @@ class SimilarityQueries(VectorStore):
             raise ValueError("cannot compute similarity with no input")
         end = restrict_vocab or len(self.vectors)
         asked = {self.get_index(key) for key in positive + negative if not isinstance(key, np.ndarray)}
-        over, under = np.float32(1), np.float32(1)
-        for key in positive:
-            over = over * (1 + self._similarities(self._unit(key), 0, end)) / 2
-        for key in negative:
-            under = under * (1 + self._similarities(self._unit(key), 0, end)) / 2
-        scores = over / (under + np.float32(COSMUL_EPSILON))
-        return scores if topn is None else self._named(scores, topn, asked, 0)
+        over, under = 1.0, 1.0
+        with self.rows_to_search() as rows:
+            for key in positive:
+                over = over * (1 + rows.cosines(self._unit(key), 0, end)) / 2
+            for key in negative:
+                under = under * (1 + rows.cosines(self._unit(key), 0, end)) / 2
+            return self._answer(rows, over / (under + COSMUL_EPSILON), topn, asked, 0)
 
     def most_similar_batch(
         self,
@@ -101,15 +139,13 @@ class SimilarityQueries(VectorStore):
             rows = [self.get_index(key) for key in queries]
             self.fill_norms()
             points = normalise_rows(self[rows], self.norms[rows])
+        asked = [set()] * len(points) if rows is None else [{row} for row in rows]
         end = min(restrict_vocab or len(self.vectors), len(self.vectors))
-        self.fill_norms()
-        unit_rows = normalise_rows(self.vectors[:end], self.norms[:end])
-        answers = []
-        for start, block in score_blocks(points.astype(unit_rows.dtype, copy=False), unit_rows):
-            for offset, scores in enumerate(block):
-                asked = set() if rows is None else {rows[start + offset]}
-                answers.append(self._named(scores, topn, asked, 0))
-        return answers
+        found = []
+        with self.rows_to_search() as searched:
+            for _, scores in searched.blocks(points, end):
+                found.extend(searched.best(scores, topn + (rows is not None)))
+        return [self._named(best, topn, left_out, 0) for best, left_out in zip(found, asked, strict=True)]
 
     def similar_by_key(self, key: Key, topn: int | None = 10, restrict_vocab: int | None = None) -> Neighbours:
         """The ``topn`` words nearest to ``key``."""
@@ -150,7 +186,8 @@ class SimilarityQueries(VectorStore):
         others = list(other_words)
         point = self._unit(word_or_vector)
         if not others:
-            return 1 - self._similarities(point, 0, len(self.vectors))
+            with self.rows_to_search() as rows:
+                return 1 - rows.to_host(rows.cosines(point, 0, len(self.vectors)))
         return 1 - normalise_rows(self[others]) @ point
 
     def doesnt_match(self, words: Iterable[Key]) -> Key:
@@ -201,15 +238,18 @@ class SimilarityQueries(VectorStore):
             return unit(key).astype(np.promote_types(self.vectors.dtype, np.float32), copy=False)
         return self.get_vector(key, norm=True)
 
-    def _similarities(self, point: np.ndarray, start: int, end: int) -> np.ndarray:
-        """Cosine similarities of the unit vector ``point`` (D,) and rows ``start`` to ``end``."""
-        self.fill_norms()
-        return np.dot(self.vectors[start:end], point) / nonzero(self.norms[start:end])
+    def _answer(
+        self, rows: HostRows | DeviceRows, scores: np.ndarray, topn: int | None, asked: set[int], start: int
+    ) -> Neighbours | np.ndarray:
+        """The ``scores`` (n,) of the rows from ``start`` on where ``topn`` is None, else the best of them."""
+        if topn is None:
+            return rows.to_host(scores)
+        (best,) = rows.best(scores[None], topn + len(asked))
+        return self._named(best, topn, asked, start)
 
-    def _named(self, scores: np.ndarray, topn: int, asked: set[int], start: int) -> Neighbours:
-        """The best ``topn`` rows that were not asked about, as (word, score)."""
-        best = top(scores, topn + len(asked))
-        pairs = zip((best + start).tolist(), scores[best].tolist(), strict=True)
+    def _named(self, best: tuple[list[int], list[float]], topn: int, asked: set[int], start: int) -> Neighbours:
+        """The ``best`` (positions from ``start`` on, scores) ``topn`` rows not asked about, as (word, score)."""
+        pairs = ((start + position, score) for position, score in zip(*best, strict=True))
         return [(self.index_to_key[row], score) for row, score in pairs if row not in asked][:topn]
 
     def _centrality(self, words: list[Key], use_norm: bool = True) -> np.ndarray:

@@ -49,13 +49,18 @@ def top(scores: np.ndarray, count: int) -> np.ndarray:
     return candidates[np.argsort(falling[candidates], kind="stable")][:count]
 
 
+def queries_at_once(rows: int) -> int:
+    """How many queries to answer together against ``rows`` rows, so that SCORES_AT_ONCE bounds their scores."""
+    return max(1, SCORES_AT_ONCE // max(1, rows))
+
+
 def score_blocks(queries: np.ndarray, unit_rows: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
     """Scores of many queries against all rows, a block of queries at a time.
 
     ``queries`` (Q, D) and ``unit_rows`` (V, D); yields (first query, scores (q, V)). The block of scores is
     overwritten by the next one, so that memory stays bounded whatever Q is.
     """
-    step = max(1, SCORES_AT_ONCE // max(1, len(unit_rows)))
+    step = queries_at_once(len(unit_rows))
     scores = np.empty((min(step, len(queries)), len(unit_rows)), np.result_type(queries, unit_rows))
     for start in range(0, len(queries), step):
         block = queries[start : start + step]
