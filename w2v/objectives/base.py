@@ -7,6 +7,9 @@ import numpy as np
 
 from w2v.config import TrainConfig
 
+# A key for objectives that draw nothing.
+_ANY = np.uint64(0)
+
 
 class RowWiseObjective(ABC):
     """Binary logistic regression on a few output rows per predicted word.
@@ -48,8 +51,13 @@ class RowWiseObjective(ABC):
         """Where the ``count`` most used output rows begin; they are neighbours."""
 
     @abstractmethod
-    def targets(self, word: int, key: np.uint64, first_draw: int = 1) -> tuple[np.ndarray, np.ndarray]:
-        """Output rows (K,) int64 and signs (K,) float64 of a word: the readable twin of ``list_targets``.
+    def listed_targets(self, word: int, key: np.uint64 = _ANY, first_draw: int = 1) -> tuple[np.ndarray, np.ndarray]:
+        """Output rows (K,) int64 and signs (K,) float64 of a word as they are drawn, a sign of 0 where one is skipped.
 
-        key: the window's uint64 key, from which noise is drawn; first_draw: number of its first draw.
+        key: the window's uint64 key, from which noise is drawn, where any is; first_draw: number of its first draw.
         """
+
+    def targets(self, word: int, key: np.uint64 = _ANY, first_draw: int = 1) -> tuple[np.ndarray, np.ndarray]:
+        """``listed_targets`` without those that are skipped: the readable twin of the kernels' ``list_targets``."""
+        rows, signs = self.listed_targets(word, key, first_draw)
+        return rows[signs != 0], signs[signs != 0]

@@ -7,8 +7,6 @@ from w2v.kernels.tables_cpu import build_huffman, fill_paths, path_lengths
 from w2v.kernels.targets_cpu import PathTables
 from w2v.objectives.base import RowWiseObjective
 
-_UNUSED = np.uint64(0)
-
 
 class HierarchicalSoftmax(RowWiseObjective):
     """−log p(w|h), p(w|h) = Π over the path of w of σ(s_k h·o_k), s_k = +1 for code 0 and −1 for code 1.
@@ -49,7 +47,7 @@ class HierarchicalSoftmax(RowWiseObjective):
         """The tree is numbered from its leaves: the root and the nodes below it come last."""
         return self.output_rows - count
 
-    def targets(self, word: int, key: np.uint64 = _UNUSED, first_draw: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    def listed_targets(self, word: int, key: object = None, first_draw: int = 1) -> tuple[np.ndarray, np.ndarray]:
         """The inner nodes from the root to the word, and the sign of the branch taken at each; nothing is drawn."""
         path = slice(self.tables.offsets[word], self.tables.offsets[word + 1])
         return self.tables.nodes[path].astype(np.int64), 1.0 - 2.0 * self.tables.codes[path]

@@ -34,11 +34,11 @@ class NegativeSampling(RowWiseObjective):
         """0: frequent words come first."""
         return 0
 
-    def targets(self, word: int, key: np.uint64, first_draw: int = 1) -> tuple[np.ndarray, np.ndarray]:
-        """The word itself with sign +1, then its noise words with −1."""
+    def listed_targets(self, word: int, key: np.uint64, first_draw: int = 1) -> tuple[np.ndarray, np.ndarray]:
+        """The word itself with sign +1, then its noise words with −1; draws of the word itself are skipped."""
         draws = [int(alias_draw(key, first_draw + j, self.tables.buckets)) for j in range(self.tables.negative)]
-        rows = np.array([word, *(row for row in draws if row != word)], np.int64)
-        signs = np.full(rows.size, -1.0)
+        rows = np.array([word, *draws], np.int64)
+        signs = np.where(rows == word, 0.0, -1.0)
         signs[0] = 1.0
         return rows, signs
 

@@ -1,5 +1,7 @@
 """The row-wise family in float64 NumPy, written from the formulas: what every kernel is tested against."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from w2v.config import TrainConfig
@@ -38,6 +40,42 @@ def window_gradients_in_turn(
     return float(loss), np.concatenate(d_inputs), (outputs - moved) / rate
 
 
+@dataclass(frozen=True)
+class Window:
+    """A kept word, how many kept words to its left and right are its contexts, and its uint64 key."""
+
+    word: int
+    left: int
+    right: int
+    key: np.uint64
+
+
+def cut_windows(
+    config: TrainConfig, objective: RowWiseObjective, ids: np.ndarray, epoch: int
+) -> tuple[list[Window], int]:
+    """The windows of an epoch, one per kept word and in the order of the text, and the number of words before that."""
+    thresholds = keep_thresholds(objective.counts, config.sample)
+    subsample_key = np.uint64(epoch_key(config.seed, epoch, STREAM_SUBSAMPLE))
+    draw_key = np.uint64(epoch_key(config.seed, epoch, STREAM_WINDOW))
+    windows: list[Window] = []
+    sentence: list[tuple[int, int]] = []
+    words = 0
+    for position, word in enumerate([*ids.tolist(), SENTENCE_END]):
+        if word != SENTENCE_END:
+            words += 1
+            if is_kept(word, position, thresholds, subsample_key):
+                sentence.append((word, position))
+            continue
+        for centre, (kept, place) in enumerate(sentence):
+            key = np.uint64(window_key(draw_key, place))
+            width = config.window
+            if config.shrink_windows:
+                width = 1 + int(below(draw(key, 0), width))
+            windows.append(Window(kept, min(centre, width), min(len(sentence) - 1 - centre, width), key))
+        sentence = []
+    return windows, words
+
+
 class ReferenceTrainer:
     """Plain sequential training in float64: the same windows, draws and updates as the kernels, nothing fused.
 
@@ -60,31 +98,16 @@ class ReferenceTrainer:
 
     def train(self, ids: np.ndarray, epoch: int, learning_rate: float) -> tuple[float, int, int, int]:
         """One epoch at a fixed learning rate; returns (loss in nats, pairs, kept words, words)."""
-        thresholds = keep_thresholds(self.objective.counts, self.config.sample)
-        subsample_key = np.uint64(epoch_key(self.config.seed, epoch, STREAM_SUBSAMPLE))
-        draw_key = np.uint64(epoch_key(self.config.seed, epoch, STREAM_WINDOW))
-        loss, pairs, kept_words, words = 0.0, 0, 0, 0
-        sentence: list[tuple[int, int]] = []
-        for position, word in enumerate([*ids.tolist(), SENTENCE_END]):
-            if word != SENTENCE_END:
-                words += 1
-                if is_kept(word, position, thresholds, subsample_key):
-                    sentence.append((word, position))
-                continue
-            for centre, (predicted, place) in enumerate(sentence):
-                kept_words += 1
-                key = np.uint64(window_key(draw_key, place))
-                width = self.config.window
-                if self.config.shrink_windows:
-                    width = 1 + below(draw(key, 0), width)
-                around = sentence[max(0, centre - width) : centre] + sentence[centre + 1 : centre + 1 + width]
-                contexts = np.array([context for context, _ in around], np.int64)
-                if contexts.size:
-                    gained = self._window(predicted, contexts, key, learning_rate)
-                    loss += gained[0]
-                    pairs += gained[1]
-            sentence = []
-        return loss, pairs, kept_words, words
+        windows, words = cut_windows(self.config, self.objective, ids, epoch)
+        loss, pairs = 0.0, 0
+        for place, window in enumerate(windows):
+            around = windows[place - window.left : place] + windows[place + 1 : place + 1 + window.right]
+            contexts = np.array([other.word for other in around], np.int64)
+            if contexts.size:
+                gained = self._window(window.word, contexts, window.key, learning_rate)
+                loss += gained[0]
+                pairs += gained[1]
+        return loss, pairs, len(windows), words
 
     def _window(self, word: int, contexts: np.ndarray, key: np.uint64, rate: float) -> tuple[float, int]:
         if self.config.model == "cbow":
