@@ -11,7 +11,6 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-import pytest
 from cuda_emulation import unavailable
 
 ENTRY = re.compile(r"Compiling entry function '(\w+)' for 'sm_\w+'")
@@ -125,7 +124,10 @@ def compile_numba(kernel: Callable, signature: object, cc: tuple[int, int]) -> s
     signature: such as ``"void(float32[:, ::1], int32[::1])"``; cc: compute capability, such as (7, 5).
     Raises numba's ``TypingError`` for what the simulator would have accepted.
     """
-    cuda = pytest.importorskip("numba.cuda")
+    try:
+        from numba import cuda
+    except ImportError:
+        unavailable("numba.cuda (install w2v[test])")
     if cuda.compile_ptx is None:
         raise RuntimeError("numba's simulator is on, which cannot compile: unset NUMBA_ENABLE_CUDASIM")
     ptx, _ = cuda.compile_ptx(getattr(kernel, "py_func", kernel), signature, cc=cc)

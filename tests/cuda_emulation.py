@@ -16,7 +16,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -78,7 +78,7 @@ def _build(source: str, kernel: str, defines: tuple[tuple[str, str], ...]) -> "K
 
 
 def _call_compiler(command: list[str], text: str) -> None:
-    done = subprocess.run(command, input=text, capture_output=True, text=True)
+    done = subprocess.run(command, input=text, capture_output=True, encoding="utf-8")
     if done.returncode:
         raise KernelError(done.stderr)
 
@@ -121,17 +121,18 @@ class Kernel:
         if len(args) != len(self.parameters):
             raise TypeError(f"{self.name} takes {len(self.parameters)} arguments, not {len(args)}")
         values = [_argument(i, *pair) for i, pair in enumerate(zip(args, self.parameters, strict=True))]
-        _refuse_overlap(args)
         structures = (_Argument * len(args))(*(structure for structure, _ in values))
+        _refuse_overlap(args, structures)
         message = self._launch(grid, block, shared_bytes, seed, interleave, limit_s, structures, len(args))
         if message:
             raise KernelError(f"{self.name}: {message.decode()}")
 
 
-def _refuse_overlap(args: tuple[np.ndarray | np.generic, ...]) -> None:
-    arrays = [(i, array) for i, array in enumerate(args) if isinstance(array, np.ndarray)]
-    for (i, one), (j, other) in itertools.combinations(arrays, 2):
-        if np.may_share_memory(one, other):
+def _refuse_overlap(args: tuple[np.ndarray | np.generic, ...], structures: Sequence[_Argument]) -> None:
+    """Refuse an array that the kernel may write to and that shares memory with another."""
+    arrays = [i for i, structure in enumerate(structures) if structure.kind != SCALAR]
+    for i, j in itertools.combinations(arrays, 2):
+        if ARRAY in (structures[i].kind, structures[j].kind) and np.may_share_memory(args[i], args[j]):
             raise ValueError(f"arguments {i} and {j} share memory: each would be a copy of its own")
 
 

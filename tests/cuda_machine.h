@@ -1,18 +1,15 @@
 // A machine that executes CUDA threads on one CPU thread: warps of 32 fibres, blocks of warps, a grid of blocks.
 //
-// Every CUDA thread is a fibre with a stack of its own. A fibre runs until it meets a collective (a warp's exchange or
-// barrier, or the block's barrier) or returns, then the scheduler picks another. Its choices come from the seed: the
-// order of the lanes between two collectives, which warp goes on, and how eagerly it runs ahead of the others. So a
-// kernel that forgets a barrier computes something else for some seed, and the same seed repeats it.
+// Every CUDA thread is a fibre with a stack of its own. A fibre runs until it meets a collective (a warp's exchange
+// or barrier, or the block's barrier) or returns, then the scheduler picks another. Its choices come from the seed:
+// the order of the lanes between two collectives, which warp goes on, and how eagerly it runs ahead of the others.
+// So a kernel that forgets a barrier computes something else for some seed, and the same seed repeats it.
 // Blocks run one after the other in order, or interleaved: then all are resident (up to kMaxFibres threads).
 //
 // The machine stops with a message when lanes of a warp meet in different collectives (another function or another
-// line), when a thread returns that others wait for, when an access leaves its array (cuda_memory.h) or is misaligned,
-// and when the kernel does not end. It is stricter than CUDA where CUDA lets threads that have returned miss a barrier.
+// line) and when a thread returns that others wait for; cuda_launch.h adds accesses outside arrays and kernels that
+// do not end. It is stricter than CUDA where CUDA lets threads that have returned miss a barrier.
 #pragma once
-#include <signal.h>
-#include <sys/time.h>
-
 #include <algorithm>
 #include <cstdarg>
 #include <vector>
@@ -266,7 +263,7 @@ static const T *exchange(const T &value, const char *collective, int line) {
     return reinterpret_cast<const T *>(slots);
 }
 
-// ---- Blocks and launches. ----
+// ---- Blocks. ----
 
 // What a fibre executes. It never comes back: the last thread of a block goes home, where the block is replaced.
 static void run_thread() {
@@ -324,115 +321,6 @@ static void run_grid(unsigned resident, size_t shared_bytes) {
         if (failed) return;
         if (started < gridDim.x) start(*finished, started++);
     }
-}
-
-// ---- Faults. ----
-
-static void on_fault(int signal, siginfo_t *info, void *) {
-    if (!current) {  // not the kernel's doing
-        if (signal != SIGVTALRM) ::signal(signal, SIG_DFL);
-        return;
-    }
-    if (signal == SIGVTALRM) fail("the kernel does not end within its limit of processor time");
-    if (signal == SIGFPE) fail("integer division by zero");
-    char place[256];
-    describe(static_cast<const char *>(info->si_addr), place, sizeof place);
-    fail("access %s", place);
-}
-
-// Signals that mean a fault of the kernel, while this object lives. Handled on a stack of their own, since a thread's
-// may be full; not masked during handling, since fail() leaves the handler for good.
-struct FaultHandlers {
-    static constexpr int kSignals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGVTALRM};
-    struct sigaction before[4];
-    stack_t stack_before;
-    std::vector<char> stack = std::vector<char>(64 << 10);
-
-    explicit FaultHandlers(double limit_s) {
-        stack_t handling = {};
-        handling.ss_sp = stack.data();
-        handling.ss_size = stack.size();
-        sigaltstack(&handling, &stack_before);
-        struct sigaction action = {};
-        action.sa_sigaction = on_fault;
-        action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
-        for (int i = 0; i < 4; ++i) sigaction(kSignals[i], &action, &before[i]);
-        set_timer(limit_s);
-    }
-    FaultHandlers(const FaultHandlers &) = delete;
-    ~FaultHandlers() {
-        set_timer(0);
-        for (int i = 0; i < 4; ++i) sigaction(kSignals[i], &before[i], nullptr);
-        sigaltstack(&stack_before, nullptr);
-    }
-    // Repeats, so that an alarm while no fibre runs is not the last.
-    static void set_timer(double seconds) {
-        const auto whole = static_cast<time_t>(seconds);
-        itimerval timer = {{0, 10000}, {whole, static_cast<suseconds_t>((seconds - double(whole)) * 1e6)}};
-        if (seconds == 0) timer.it_interval = {0, 0};
-        setitimer(ITIMER_VIRTUAL, &timer, nullptr);
-    }
-};
-
-// One argument of a kernel: a scalar's bytes, or an array that is copied in and, unless const, out again.
-struct Argument {
-    enum Kind : int { kScalar, kConstArray, kArray };
-    void *data;
-    size_t bytes;
-    Kind kind;
-};
-
-static std::vector<void *> argument_values;  // where the copy of each array, or the scalar, lies
-
-static void copy_in(const Argument *arguments, size_t count) {
-    argument_values.assign(count, nullptr);
-    for (size_t i = 0; i < count; ++i) {
-        const Argument &argument = arguments[i];
-        if (argument.kind == Argument::kScalar) {
-            argument_values[i] = argument.data;
-            continue;
-        }
-        Region &region = regions.emplace_back("argument " + std::to_string(i), argument.bytes);
-        memcpy(region.start, argument.data, argument.bytes);
-        if (argument.kind == Argument::kConstArray) region.protect_from_writes();
-        argument_values[i] = region.start;
-    }
-}
-
-static void copy_out(const Argument *arguments, size_t count) {
-    for (size_t i = 0; i < count; ++i) {
-        if (arguments[i].kind == Argument::kArray) memcpy(arguments[i].data, argument_values[i], arguments[i].bytes);
-    }
-}
-
-// Runs a kernel; returns null, or what went wrong (the arrays are then as before).
-static const char *launch(void (*body)(), Index grid, Index block, size_t shared_bytes, uint64_t seed, bool interleave,
-                          double limit_s, const Argument *arguments, size_t count) {
-    if (block.x == 0 || block.x % kLanes || block.x > kMaxThreads) return "a block has 32, 64, ... or 1024 threads";
-    kernel_body = body;
-    gridDim = grid;
-    blockDim = block;
-    random_state = seed;
-    const unsigned eagernesses[] = {0, 128, 240, 255};
-    eagerness = eagernesses[draw() % 4];
-    current = nullptr;
-    loaded = nullptr;
-    ready.clear();
-    chosen = SIZE_MAX;
-    failed = false;
-    copy_in(arguments, count);
-    if (grid.x) {
-        FaultHandlers handlers(limit_s);
-        run_grid(interleave ? std::min(grid.x, kMaxFibres / block.x) : 1, shared_bytes);
-    }
-    for (const Region &region : regions) {
-        if (failed || region.intact()) continue;
-        snprintf(message, sizeof message, "something was written just outside %s", region.name.c_str());
-        failed = true;
-    }
-    if (!failed) copy_out(arguments, count);
-    regions.clear();
-    return failed ? message : nullptr;
 }
 
 }  // namespace cuda_on_cpu

@@ -1,9 +1,9 @@
 // Memory for the machine in cuda_machine.h, placed so that a kernel that leaves its array is caught.
 //
 // Every array (of the host, of shared memory, of a fibre's stack) is a region of its own: its bytes end where a
-// megabyte that nobody may touch begins, and another such megabyte lies before its first page. What remains within the
-// first page and after a size that is no multiple of 16 is padding, filled with 0xFF and compared afterwards: reading
-// it yields NaN or -1, writing to it is reported when the kernel has ended.
+// megabyte that nobody may touch begins, and another such megabyte lies before its first page. What remains within
+// the first page and after a size that is no multiple of 16 is padding, filled with 0xFF and compared afterwards:
+// reading it yields NaN or -1, writing to it is reported when the kernel has ended.
 #pragma once
 #include <sys/mman.h>
 #include <unistd.h>
@@ -12,6 +12,7 @@
 #include <cstdio>
 #include <cstring>
 #include <deque>
+#include <new>
 #include <string>
 
 namespace cuda_on_cpu {
@@ -67,11 +68,13 @@ static void describe(const char *address, char *text, size_t size) {
         if (!region.holds(address)) continue;
         const char *end = region.start + region.bytes;
         if (address < region.start) {
-            snprintf(text, size, "%ld bytes before the start of %s", long(region.start - address), region.name.c_str());
+            snprintf(text, size, "%ld bytes before the start of %s", long(region.start - address),
+                     region.name.c_str());
         } else if (address >= end) {
             snprintf(text, size, "%ld bytes past the end of %s", long(address - end), region.name.c_str());
         } else {
-            snprintf(text, size, "byte %ld of %s, which is const", long(address - region.start), region.name.c_str());
+            snprintf(text, size, "byte %ld of %s, which is const", long(address - region.start),
+                     region.name.c_str());
         }
         return;
     }

@@ -12,7 +12,7 @@
 #include <type_traits>
 #include <utility>
 
-#include "cuda_machine.h"
+#include "cuda_launch.h"
 
 #define CUDA_ON_CPU 1
 #define __global__
@@ -112,13 +112,13 @@ inline float4 atomicAdd(float4 *place, float4 value, int line = __builtin_LINE()
 
 // As CUDA's: of mixed types the common one, and of a number and a NaN the number.
 template <class A, class B>
-constexpr auto min(A a, B b) {
+auto min(A a, B b) {
     using T = std::common_type_t<A, B>;
     if constexpr (std::is_floating_point_v<T>) return static_cast<T>(std::fmin(T(a), T(b)));
     else return T(b) < T(a) ? T(b) : T(a);
 }
 template <class A, class B>
-constexpr auto max(A a, B b) {
+auto max(A a, B b) {
     using T = std::common_type_t<A, B>;
     if constexpr (std::is_floating_point_v<T>) return static_cast<T>(std::fmax(T(a), T(b)));
     else return T(a) < T(b) ? T(b) : T(a);
@@ -209,14 +209,14 @@ struct Entry<kernel> {
 
 }  // namespace cuda_on_cpu
 
-#define CUDA_ON_CPU_KERNEL(...)                                                                                        \
-    extern "C" __attribute__((visibility("default"))) const char *cuda_on_cpu_signature() {                            \
-        static const std::string signature = cuda_on_cpu::Entry<&__VA_ARGS__>::signature();                            \
-        return signature.c_str();                                                                                      \
-    }                                                                                                                  \
-    extern "C" __attribute__((visibility("default"))) const char *cuda_on_cpu_launch(                                  \
-        unsigned grid, unsigned block, size_t shared_bytes, uint64_t seed, bool interleave, double limit_s,            \
-        const cuda_on_cpu::Argument *arguments, size_t count) {                                                        \
-        return cuda_on_cpu::launch(cuda_on_cpu::Entry<&__VA_ARGS__>::run, {grid}, {block}, shared_bytes, seed,         \
-                                   interleave, limit_s, arguments, count);                                             \
+#define CUDA_ON_CPU_KERNEL(...)                                                                                      \
+    extern "C" __attribute__((visibility("default"))) const char *cuda_on_cpu_signature() {                          \
+        static const std::string signature = cuda_on_cpu::Entry<&__VA_ARGS__>::signature();                          \
+        return signature.c_str();                                                                                    \
+    }                                                                                                                \
+    extern "C" __attribute__((visibility("default"))) const char *cuda_on_cpu_launch(                                \
+        unsigned grid, unsigned block, size_t shared_bytes, uint64_t seed, bool interleave, double limit_s,          \
+        const cuda_on_cpu::Argument *arguments, size_t count) {                                                      \
+        return cuda_on_cpu::launch(cuda_on_cpu::Entry<&__VA_ARGS__>::run, {grid}, {block}, shared_bytes, seed,       \
+                                   interleave, limit_s, arguments, count);                                           \
     }
