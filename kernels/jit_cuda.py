@@ -1,4 +1,4 @@
-"""How numba-CUDA kernels are compiled: cached on disk under a key that covers every kernel's source, like ``jit.py``."""
+"""How numba-CUDA kernels are compiled: cached under a key that covers every kernel's source, like ``jit.py``."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -9,7 +9,7 @@ from .jit import SOURCES
 
 
 def kernel(function: Callable) -> Callable:
-    """Compile a kernel on first launch for the types it meets, and cache the result; in the simulator, interpret it."""
+    """Compile a kernel on first launch for the types it meets and cache the result; the simulator interprets it."""
     dispatcher = cuda.jit(function)
     if not config.ENABLE_CUDASIM:
         # Where no folder can be written (a read-only installation without a home), every run compiles anew.

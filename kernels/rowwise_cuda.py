@@ -1,9 +1,9 @@
-"""The row-wise step on a GPU in numba-CUDA: the readable twin of ``window.cu``, and what runs where that does not fit.
+"""The row-wise step on a GPU in numba-CUDA: the readable twin of ``window.cu``, for any size.
 
-The same rule, the same windows and draws, any size: one block trains one chunk of windows at a time, and what a warp of
-``window.cu`` keeps in registers and shared memory lies in ``ring`` and ``groups`` here, in global memory. A thread
-owns the dimensions threadIdx, threadIdx + blockDim, … of every row, so that rows need no barrier; only the logits are
-sums over the block. Races by design as there: other blocks add to the rows meanwhile.
+The same rule, the same windows and draws: one block trains one chunk of windows at a time, and what a warp
+of ``window.cu`` keeps in registers and shared memory lies in ``ring`` and ``groups`` here, in global memory. A
+thread owns the dimensions threadIdx, threadIdx + blockDim, … of every row, so that rows need no barrier; only the
+logits are sums over the block. Races by design as there: other blocks add to the rows meanwhile.
 """
 
 import math

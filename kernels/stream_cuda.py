@@ -1,7 +1,7 @@
 """From the encoded corpus to windows, on a GPU: sub-sampling, compaction, window cutting and noise draws.
 
 The twin of ``stream_cpu.py``: the same tokens are kept and the same windows cut, because every draw is a function of
-the token's position in the corpus. A corpus is worked off in segments; the host launches and never looks at what came.
+the token's position in the corpus. A corpus is worked off in segments; the host launches, and looks at nothing.
 
     count_kept      tile → kept tokens of the tile
     start_segment   what the new segment takes over from the one before: the places whose windows are not whole yet

@@ -51,8 +51,12 @@ class RowWiseObjective(ABC):
         """Where the ``count`` most used output rows begin; they are neighbours."""
 
     @abstractmethod
+    def expected_touches(self, share: np.ndarray) -> np.ndarray:
+        """How often a window lists each output row in the mean, (rows,) float64; share: (V,) of the predicted words."""
+
+    @abstractmethod
     def listed_targets(self, word: int, key: np.uint64 = _ANY, first_draw: int = 1) -> tuple[np.ndarray, np.ndarray]:
-        """Output rows (K,) int64 and signs (K,) float64 of a word as they are drawn, a sign of 0 where one is skipped.
+        """Output rows (K,) int64 and signs (K,) float64 of a word as they are drawn, sign 0 where one is skipped.
 
         key: the window's uint64 key, from which noise is drawn, where any is; first_draw: number of its first draw.
         """

@@ -47,6 +47,11 @@ class HierarchicalSoftmax(RowWiseObjective):
         """The tree is numbered from its leaves: the root and the nodes below it come last."""
         return self.output_rows - count
 
+    def expected_touches(self, share: np.ndarray) -> np.ndarray:
+        """The share of all the words below a node."""
+        lengths = np.diff(self.tables.offsets)
+        return np.bincount(self.tables.nodes, np.repeat(share, lengths), minlength=self.output_rows)
+
     def listed_targets(self, word: int, key: object = None, first_draw: int = 1) -> tuple[np.ndarray, np.ndarray]:
         """The inner nodes from the root to the word, and the sign of the branch taken at each; nothing is drawn."""
         path = slice(self.tables.offsets[word], self.tables.offsets[word + 1])

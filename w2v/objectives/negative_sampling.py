@@ -34,6 +34,10 @@ class NegativeSampling(RowWiseObjective):
         """0: frequent words come first."""
         return 0
 
+    def expected_touches(self, share: np.ndarray) -> np.ndarray:
+        """Once as the predicted word, ``negative`` times as noise."""
+        return share + self.tables.negative * self.noise
+
     def listed_targets(self, word: int, key: np.uint64, first_draw: int = 1) -> tuple[np.ndarray, np.ndarray]:
         """The word itself with sign +1, then its noise words with −1; draws of the word itself are skipped."""
         draws = [int(alias_draw(key, first_draw + j, self.tables.buckets)) for j in range(self.tables.negative)]

@@ -53,7 +53,7 @@ class Window:
 def cut_windows(
     config: TrainConfig, objective: RowWiseObjective, ids: np.ndarray, epoch: int
 ) -> tuple[list[Window], int]:
-    """The windows of an epoch, one per kept word and in the order of the text, and the number of words before that."""
+    """The windows of an epoch, one per kept word in the order of the text, and the number of words before that."""
     thresholds = keep_thresholds(objective.counts, config.sample)
     subsample_key = np.uint64(epoch_key(config.seed, epoch, STREAM_SUBSAMPLE))
     draw_key = np.uint64(epoch_key(config.seed, epoch, STREAM_WINDOW))

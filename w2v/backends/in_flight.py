@@ -1,0 +1,104 @@
+"""How many windows may be in flight on a GPU, and by what the movement of each row is scaled for it.
+
+A worker (a warp, or a block of the numba kernels) reads rows, computes, and adds what it found to what the row has
+become meanwhile. Where hundreds of workers do so to the same row at once, their steps add up to one that is hundreds of
+times too long, and training diverges. So the movement of a row is scaled by
+
+    min(1, τ / n),   n = expected contributions to the row by the other workers in flight,
+
+which leaves all but the most frequent rows alone. n comes from the counts, before training. Where a corpus is so
+small that this would damp nearly everything, fewer workers are kept in flight.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from w2v.config import TrainConfig
+from w2v.kernels.stream_cpu import keep_thresholds
+from w2v.objectives.base import RowWiseObjective
+
+#: Contributions in flight that a row takes without harm.
+TAU = 32.0
+# Fewest windows of an epoch per worker, and smallest mean scale (over all contributions) that are worth a worker more.
+FEWEST_WINDOWS = 64
+SMALLEST_MEAN_SCALE = 0.5
+
+
+@dataclass(frozen=True)
+class Contributions:
+    """Expected contributions to each row by one window: inputs (V,), outputs (rows,), float64."""
+
+    inputs: np.ndarray
+    outputs: np.ndarray
+
+
+@dataclass(frozen=True)
+class Scales:
+    """By what the movement of each row is multiplied: inputs (V,), outputs (rows,), float32."""
+
+    inputs: np.ndarray
+    outputs: np.ndarray
+
+
+def contributions(config: TrainConfig, objective: RowWiseObjective) -> Contributions:
+    """What one window contributes to each row in the mean, as if every window had all its contexts.
+
+    Raises nothing; a word that is never kept contributes 0.
+    """
+    kept = kept_share(config, objective.counts)
+    contexts = config.window + 1.0 if config.shrink_windows else 2.0 * config.window
+    inputs_at_once = 1.0 if config.model == "cbow" else contexts
+    return Contributions(contexts * kept, inputs_at_once * objective.expected_touches(kept))
+
+
+def kept_share(config: TrainConfig, counts: np.ndarray) -> np.ndarray:
+    """Share of each word in the kept stream, (V,) float64."""
+    kept = counts * (keep_thresholds(counts, config.sample) / 0xFFFF_FFFF)
+    return kept / max(kept.sum(), 1.0)
+
+
+def kept_words(config: TrainConfig, counts: np.ndarray) -> float:
+    """Expected number of windows of an epoch over the corpus that the counts are of."""
+    return float((counts * (keep_thresholds(counts, config.sample) / 0xFFFF_FFFF)).sum())
+
+
+def scale(contributed: np.ndarray, others: int, tau: float = TAU) -> np.ndarray:
+    """min(1, τ / n) for each row, float32, with ``others`` workers in flight. contributed: per window, float64."""
+    in_flight = others * contributed
+    return np.divide(tau, in_flight, out=np.ones_like(in_flight), where=in_flight > tau).astype(np.float32)
+
+
+def scales(contributed: Contributions, workers: int) -> Scales:
+    """The scales of all rows with ``workers`` workers in flight; 1 everywhere where there is one alone."""
+    return Scales(scale(contributed.inputs, workers - 1), scale(contributed.outputs, workers - 1))
+
+
+def exchange_scale(contributed: np.ndarray, blocks: int, windows: int) -> np.ndarray:
+    """Scale of what a block's own copy of each row has moved in ``windows`` of its windows, float32.
+
+    blocks that each learnt the same may be averaged at worst: never less than 1 / blocks.
+    """
+    return np.maximum(scale(contributed, (blocks - 1) * windows), np.float32(1.0 / blocks))
+
+
+def most_workers(contributed: Contributions, windows: float, most: int) -> int:
+    """How many workers to keep in flight, of at most ``most``, over an epoch of ``windows`` windows.
+
+    Halved until every worker has enough windows of an epoch and the scales leave enough of what is learnt.
+    """
+    workers = max(1, most)
+    while workers > 1 and (
+        windows < FEWEST_WINDOWS * workers or mean_scale(contributed, workers) < SMALLEST_MEAN_SCALE
+    ):
+        workers //= 2
+    return workers
+
+
+def mean_scale(contributed: Contributions, workers: int) -> float:
+    """The smaller of the two matrices' mean scales over their contributions, with ``workers`` in flight."""
+    found = scales(contributed, workers)
+    return min(
+        float((found.inputs * contributed.inputs).sum() / contributed.inputs.sum()),
+        float((found.outputs * contributed.outputs).sum() / contributed.outputs.sum()),
+    )
