@@ -1,8 +1,8 @@
 """How many windows may be in flight on a GPU, and by what the movement of each row is scaled for it.
 
 A worker (a warp, or a block of the numba kernels) reads rows, computes, and adds what it found to what the row has
-become meanwhile. Where hundreds of workers do so to the same row at once, their steps add up to one that is hundreds of
-times too long, and training diverges. So the movement of a row is scaled by
+become meanwhile. Where hundreds of workers do so to the same row at once, their steps add up to one that is hundreds
+of times too long, and training diverges. So the movement of a row is scaled by
 
     min(1, τ / n),   n = expected contributions to the row by the other workers in flight,
 
@@ -20,7 +20,7 @@ from w2v.objectives.base import RowWiseObjective
 
 #: Contributions in flight that a row takes without harm.
 TAU = 32.0
-# Fewest windows of an epoch per worker, and smallest mean scale (over all contributions) that are worth a worker more.
+# Fewest windows of an epoch per worker, and smallest mean scale of all contributions, that are worth more workers.
 FEWEST_WINDOWS = 64
 SMALLEST_MEAN_SCALE = 0.5
 

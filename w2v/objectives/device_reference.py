@@ -1,9 +1,9 @@
 """The update rule of the GPU kernels in float64, one worker after the other: what ``window.cu`` is tested against.
 
 It differs from ``reference.ReferenceTrainer`` in what a worker holds for itself. A worker trains a chunk of
-consecutive windows with a ring of the 2·window + 1 context rows around its centre, each read from the input matrix one
-window before it enters; what a row has moved goes back, scaled, when it leaves. Targets are met in groups: a group's rows
-are read together, the contexts move after each group, and the group's movement goes back, scaled, at its end.
+consecutive windows with a ring of the 2·window + 1 context rows around its centre, each read from the input matrix
+one window before it enters; what a row has moved goes back, scaled, when it leaves. Targets are met in groups: a
+group's rows are read together, the contexts move after each group, and the group's movement goes back, scaled, at its end.
 """
 
 from dataclasses import dataclass
