@@ -3,6 +3,7 @@
 The twin of ``stream_cpu.py``: the same tokens are kept and the same windows cut, because every draw is a function of
 the token's position in the corpus. A corpus is worked off in segments; the host launches, and looks at nothing.
 
+    begin_corpus, clear_starts
     count_kept      tile → kept tokens of the tile
     start_segment   what the new segment takes over from the one before: the places whose windows are not whole yet
     place_tiles     running sum over the tiles: where each one writes, and which centres the segment trains
@@ -21,7 +22,7 @@ import numba
 from numba import cuda
 
 from .jit_cuda import kernel
-from .random import alias_draw, below, draw, window_key
+from .random import below, draw, window_key
 from .stream_cpu import SENTENCE_END
 
 # Most threads of a block, and the tokens of a tile that each of them goes through one after the other.
@@ -32,12 +33,24 @@ FIRST, LAST, LIMIT = 0, 1, 2
 # Places of the sums over an epoch: float64 (4,).
 LOSS, PAIRS, KEPT, WORDS = 0, 1, 2, 3
 _ALWAYS = 0xFFFF_FFFF
+# The square of a larger float32 is infinite once some dimensions are added up.
+LARGEST = 1e15
 
 
 @cuda.jit(device=True)
 def _key_at(key, position):
     """``window_key`` as a uint64 in the simulator too, where it would come back as a Python int."""
     return numba.uint64(window_key(key, position))
+
+
+@cuda.jit(device=True)
+def _alias_draw(key, j, buckets):
+    """``random.alias_draw``, which the simulator's arrays cannot be handed to."""
+    bucket = below(draw(key, 2 * j), buckets.size)
+    packed = buckets[bucket]
+    if numba.uint64(draw(key, 2 * j + 1)) <= packed >> numba.uint64(32):
+        return bucket
+    return numba.int64(packed & numba.uint64(0xFFFF_FFFF))
 
 
 @cuda.jit(device=True)
@@ -94,11 +107,28 @@ def count_kept(ids, base, keep_threshold, key, counts, sums):
 
 
 @kernel
+def begin_corpus(kept, positions, starts, places, sums):
+    """Make the places those before a corpus, which the first segment takes over: none, and a sentence starts."""
+    if cuda.grid(1) == 0:
+        starts[0] = 1
+        for index in range(places.size):
+            places[index] = 0
+        for index in range(sums.size):
+            sums[index] = 0.0
+
+
+@kernel
+def clear_starts(starts):
+    """No sentence starts anywhere. starts: (places + 1,) uint8."""
+    for place in range(cuda.grid(1), starts.size, cuda.gridsize(1)):
+        starts[place] = 0
+
+
+@kernel
 def start_segment(old_kept, old_positions, old_starts, old_places, window, kept, positions, starts, places):
     """Take over the places that are still needed: those without whole windows, and ``window`` before them. One block.
 
-    kept: int32, positions: int64, starts: uint8, one entry more than the others, zeroed. A corpus begins with old
-    places of 0, 0, 0 and old_starts[0] = 1.
+    kept: int32, positions: int64, starts: uint8, one entry more than the others, cleared.
     """
     begin = max(0, old_places[LAST] - window)
     limit = old_places[LIMIT]
@@ -198,14 +228,16 @@ def draw_noise(kept, positions, places, buckets, negative, lists, draw_key, nois
 
     buckets: (V,) uint64 (``random.alias_draw``); lists: 1, or 2 · window where every context has noise of its own.
     """
-    count = lists * negative
-    for place in range(places[FIRST] + cuda.blockIdx.x, places[LAST], cuda.gridDim.x):
-        key = _key_at(draw_key, positions[place])
-        for number in range(cuda.threadIdx.x, count, cuda.blockDim.x):
-            # As on the CPU, a list has room for the word itself among its numbers.
-            j = 1 + number // negative * (negative + 1) + number % negative
-            word = alias_draw(key, j, buckets)
-            noise[numba.int64(place) * count + number] = -1 if word == kept[place] else word
+    count = numba.int64(lists * negative)
+    begin = numba.int64(places[FIRST]) * count
+    end = numba.int64(places[LAST]) * count
+    for at in range(begin + cuda.grid(1), end, cuda.gridsize(1)):
+        place = at // count
+        number = at % count
+        # As on the CPU, a list has room for the word itself among its numbers.
+        j = 1 + number // negative * (negative + 1) + number % negative
+        word = _alias_draw(_key_at(draw_key, positions[place]), j, buckets)
+        noise[at] = -1 if word == kept[place] else word
 
 
 @kernel
@@ -231,3 +263,12 @@ def fill_uniform(vectors, size, half_width, key):
         for column in range(cuda.threadIdx.x, vectors.shape[1], cuda.blockDim.x):
             number = numba.int64(draw(row_key, column) >> numba.uint64(8)) - 8388608
             vectors[row, column] = numba.float32(number) * scale if column < size else numba.float32(0.0)
+
+
+@kernel
+def find_unsound(matrix, flags, index):
+    """flags[index] = 1 where a value of the matrix is not finite, or so large that its square is not; else left."""
+    for row in range(cuda.blockIdx.x, matrix.shape[0], cuda.gridDim.x):
+        for column in range(cuda.threadIdx.x, matrix.shape[1], cuda.blockDim.x):
+            if not abs(matrix[row, column]) < LARGEST:  # not a number compares false
+                flags[index] = 1

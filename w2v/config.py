@@ -10,6 +10,7 @@ from w2v.errors import ConfigError
 MODELS = ("skipgram", "cbow")
 OBJECTIVES = ("ns", "hs")
 DEVICES = ("auto", "cpu", "cuda")
+KERNELS = ("raw", "numba")
 
 # Where the learning rate starts unless --alpha says otherwise, by (objective, model): the best of a sweep on 17
 # million words of English (kernels/NOTES.md). Negatives shared by a window's contexts want more than word2vec.c's
@@ -45,6 +46,7 @@ class TrainConfig:
     min_alpha: float | None = None
     seed: int = 1
     device: str = "auto"
+    kernels: str = "raw"
     threads: int | None = None
     max_vocab_size: int | None = None
     max_final_vocab: int | None = None
@@ -58,6 +60,7 @@ class TrainConfig:
         _one_of("model", self.model, MODELS)
         _one_of("objective", self.objective, OBJECTIVES)
         _one_of("device", self.device, DEVICES)
+        _one_of("kernels", self.kernels, KERNELS)
         _integer("vector_size", self.vector_size, 1, 65536)
         _integer("window", self.window, 1, 1000)
         _integer("min_count", self.min_count, 0, 2**62)

@@ -10,7 +10,10 @@ __all__ = ["Backend", "EpochReport", "auto_hint", "choose_device", "describe_dev
 
 def make_backend(config: TrainConfig, objective: RowWiseObjective) -> Backend:
     """The backend for ``config.device``; raises DeviceError where that device is not usable."""
-    choose_device(config.device)
+    if choose_device(config.device) == "cuda":
+        from w2v.backends.cuda import CudaBackend
+
+        return CudaBackend(config, objective)
     from w2v.backends.cpu import CpuBackend
 
     return CpuBackend(config, objective)

@@ -31,12 +31,17 @@ class Backend(Protocol):
     """Parameters on a device, and the steps that train them."""
 
     device: str
+    #: Lines for people about how the training runs.
+    notes: list[str]
 
     def initialise(self) -> None:
         """Draw the initial parameters: inputs uniform in ±0.5/D, outputs zero, as word2vec.c does."""
 
     def compile(self) -> None:
         """Compile, or load from a cache, what ``train_epoch`` will run."""
+
+    def upload(self, ids: np.ndarray) -> None:
+        """Bring to the device what it can hold of a corpus, (N,) int32; ``train_epoch`` does so where it was not done."""
 
     def train_epoch(
         self,
@@ -53,6 +58,9 @@ class Backend(Protocol):
 
     def parameters(self) -> dict[str, np.ndarray]:
         """``input_vectors`` (V, D) and ``output_vectors`` (rows, D), float32: views where the layout allows."""
+
+    def unsound_parameters(self) -> list[str]:
+        """Names of the parameters that hold something not finite, or so large that its square is not."""
 
     def load_parameters(self, parameters: dict[str, np.ndarray]) -> None:
         """Continue from given parameters, shaped as ``parameters`` returns them."""

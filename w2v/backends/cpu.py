@@ -24,6 +24,8 @@ CHUNK = 10_000
 SMALLEST_CHUNK = 256
 CHUNKS_PER_EPOCH = 64
 PROGRESS_SECONDS = 0.1
+# The square of a larger float32 is infinite once some dimensions are added up.
+LARGEST = 1e15
 # Rows of each matrix, and floats at most, that a thread holds for itself where several train.
 PRIVATE_ROWS, PRIVATE_FLOATS = 256, 2**20
 # It touches a row at least this often between two exchanges, however many threads there are: else the cores would
@@ -40,6 +42,7 @@ class CpuBackend:
         """Allocate zeroed parameters for the objective's shapes."""
         self.config = config
         self.objective = objective
+        self.notes: list[str] = []
         self.threads = config.threads or available_cores()
         width = padded(config.vector_size)
         self._input = aligned_zeros(objective.counts.size, width)
@@ -56,6 +59,13 @@ class CpuBackend:
     def compile(self) -> None:
         """Run the kernel over nothing."""
         self._chunk(_read_only(np.empty(0, np.int32)), 0, 0, 0, 0.0, np.zeros(4), self._room())
+
+    def upload(self, ids: np.ndarray) -> None:
+        """Nothing to do: the kernels read the ids where they are."""
+
+    def unsound_parameters(self) -> list[str]:
+        """Names of the matrices that hold something not finite, or so large that its square is not."""
+        return [name for name, array in self.parameters().items() if not _sound(array)]
 
     def parameters(self) -> dict[str, np.ndarray]:
         """Views of ``input_vectors`` (V, D) and ``output_vectors`` (rows, D), float32."""
@@ -159,6 +169,14 @@ def _read_only(ids: np.ndarray) -> np.ndarray:
     view = np.asarray(ids).view()
     view.flags.writeable = False
     return view
+
+
+def _sound(array: np.ndarray) -> bool:
+    for begin in range(0, array.shape[0], 65536):
+        block = array[begin : begin + 65536]
+        if block.size and not np.abs(block).max() < LARGEST:  # NaN compares false
+            return False
+    return True
 
 
 def _report(sums: np.ndarray, learning_rate: float) -> EpochReport:

@@ -20,9 +20,11 @@ from w2v.objectives.base import RowWiseObjective
 
 #: Contributions in flight that a row takes without harm.
 TAU = 32.0
-# Fewest windows of an epoch per worker, and smallest mean scale of all contributions, that are worth more workers.
-FEWEST_WINDOWS = 64
+# More workers are worth it while the scales leave this share of what is learnt, or while every row is still left this
+# many contributions an epoch; and while every worker has this many windows.
 SMALLEST_MEAN_SCALE = 0.5
+ENOUGH_CONTRIBUTIONS = 50_000
+FEWEST_WINDOWS = 64
 
 
 @dataclass(frozen=True)
@@ -85,20 +87,26 @@ def exchange_scale(contributed: np.ndarray, blocks: int, windows: int) -> np.nda
 def most_workers(contributed: Contributions, windows: float, most: int) -> int:
     """How many workers to keep in flight, of at most ``most``, over an epoch of ``windows`` windows.
 
-    Halved until every worker has enough windows of an epoch and the scales leave enough of what is learnt.
+    Halved until every worker has some windows of an epoch, and the scales leave enough of what is learnt: a row that
+    is scaled down at all is left with τ · windows / workers contributions, whichever row it is.
     """
     workers = max(1, most)
-    while workers > 1 and (
-        windows < FEWEST_WINDOWS * workers or mean_scale(contributed, workers) < SMALLEST_MEAN_SCALE
-    ):
+    while workers > 1 and (windows < FEWEST_WINDOWS * workers or not _learns(contributed, windows, workers)):
         workers //= 2
     return workers
+
+
+def _learns(contributed: Contributions, windows: float, workers: int) -> bool:
+    left = TAU * windows / workers
+    return left >= ENOUGH_CONTRIBUTIONS or mean_scale(contributed, workers) >= SMALLEST_MEAN_SCALE
 
 
 def mean_scale(contributed: Contributions, workers: int) -> float:
     """The smaller of the two matrices' mean scales over their contributions, with ``workers`` in flight."""
     found = scales(contributed, workers)
-    return min(
-        float((found.inputs * contributed.inputs).sum() / contributed.inputs.sum()),
-        float((found.outputs * contributed.outputs).sum() / contributed.outputs.sum()),
-    )
+    means = [
+        (scaled * rows).sum() / max(rows.sum(), np.finfo(float).tiny)
+        for scaled, rows in ((found.inputs, contributed.inputs), (found.outputs, contributed.outputs))
+        if rows.size
+    ]
+    return float(min(means, default=1.0))

@@ -53,7 +53,11 @@ _run_options = combine(
     click.option("--seed", type=int, default=1, show_default=True, help="Of all random numbers."),
     click.option(
         "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
-        help="Where to train.",
+        help="Where to train; auto takes a GPU that works.",
+    ),
+    click.option(
+        "--kernels", type=click.Choice(["raw", "numba"]), default="raw", show_default=True,
+        help="On a GPU: CUDA C++, or the same in numba (slower; any size).",
     ),
     threads_option,
 )  # fmt: skip
@@ -131,7 +135,7 @@ def train(
         try:
             bar = TrainingBar(encoded.tokens, config.epochs, shown)
             try:
-                model = train(config, encoded, clock=clock, progress=bar)
+                model = train(config, encoded, clock=clock, progress=bar, say=say)
             finally:
                 bar.close()
             model.save(out)

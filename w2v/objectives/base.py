@@ -52,7 +52,7 @@ class RowWiseObjective(ABC):
 
     @abstractmethod
     def expected_touches(self, share: np.ndarray) -> np.ndarray:
-        """How often a window lists each output row in the mean, (rows,); share: (V,) of the predicted words; float64."""
+        """Mean number of times that a window lists each output row, (rows,); share: (V,) of the predicted words."""
 
     @abstractmethod
     def listed_targets(self, word: int, key: np.uint64 = _ANY, first_draw: int = 1) -> tuple[np.ndarray, np.ndarray]:

@@ -3,7 +3,8 @@
 It differs from ``reference.ReferenceTrainer`` in what a worker holds for itself. A worker trains a chunk of
 consecutive windows with a ring of the 2·window + 1 context rows around its centre, each read from the input matrix
 one window before it enters; what a row has moved goes back, scaled, when it leaves. Targets are met in groups: a
-group's rows are read together, the contexts move after each group, and the group's movement goes back, scaled, at its end.
+group's rows are read together, the contexts move after each group, and the group's movement goes back, scaled, at
+its end.
 """
 
 from dataclasses import dataclass
@@ -57,13 +58,20 @@ class DeviceRuleTrainer:
     def train(self, ids: np.ndarray, epoch: int, first_rate: float, last_rate: float) -> tuple[float, int, int, int]:
         """One epoch, its learning rate falling from chunk to chunk; (loss in nats, pairs, kept words, words)."""
         windows, words = cut_windows(self.config, self.objective, ids, epoch)
-        loss, pairs = 0.0, 0
-        for begin in range(0, len(windows), self.chunk):
-            rate = first_rate + (last_rate - first_rate) * begin / len(windows)
-            gained = self._chunk(windows, begin, min(begin + self.chunk, len(windows)), rate)
-            loss += gained[0]
-            pairs += gained[1]
-        return loss, pairs, len(windows), words
+        losses, pairs = self.train_segment(windows, 0, len(windows), first_rate, last_rate)
+        return float(losses.sum()), pairs, len(windows), words
+
+    def train_segment(
+        self, windows: list[Window], first: int, last: int, first_rate: float, last_rate: float
+    ) -> tuple[np.ndarray, int]:
+        """Train the centres windows[first:last], the others being contexts only; (losses of the chunks, pairs)."""
+        losses, pairs = [], 0
+        for begin in range(first, last, self.chunk):
+            rate = first_rate + (last_rate - first_rate) * (begin - first) / (last - first)
+            loss, gained_pairs = self._chunk(windows, begin, min(begin + self.chunk, last), rate)
+            losses.append(loss)
+            pairs += gained_pairs
+        return np.array(losses), pairs
 
     def _chunk(self, windows: list[Window], begin: int, end: int, rate: float) -> tuple[float, int]:
         width = self.config.window

@@ -88,8 +88,9 @@ def train(
     clock: PhaseClock | None = None,
     progress: ProgressHook | None = None,
     after_epoch: Sequence[EpochHook] = (),
+    say: Callable[[str], None] = lambda message: None,
 ) -> TrainedModel:
-    """Train on an encoded corpus from fresh parameters.
+    """Train on an encoded corpus from fresh parameters. say: gets lines for people about how the training runs.
 
     Raises TrainingError where the corpus has nothing to learn from or the parameters stop being finite, DeviceError
     where the device is not usable. KeyboardInterrupt passes through.
@@ -103,9 +104,14 @@ def train(
         backend = make_backend(config, objective)
         backend.compile()
         backend.initialise()
+    for note in backend.notes:
+        say(note)
+    with clock.phase("upload"):
+        backend.upload(corpus.ids)
     with clock.phase("train"):
         reports = run_epochs(config, backend, corpus.ids, progress=progress, after_epoch=after_epoch)
-    parameters = backend.parameters()
+    with clock.phase("save"):
+        parameters = backend.parameters()
     seconds = clock.seconds()
     pairs = sum(report.pairs for report in reports)
     training = {
@@ -164,19 +170,14 @@ def run_epochs(
                 "no line of the corpus has two words to learn from: use longer lines, a lower --min-count, "
                 "or --sample 0"
             )
-        check_finite(backend.parameters(), epoch)
+        check_finite(backend, epoch)
         reports.append(report)
         for hook in after_epoch:
             hook(epoch, report)
     return reports
 
 
-def check_finite(parameters: dict[str, np.ndarray], epoch: int) -> None:
+def check_finite(backend: Backend, epoch: int) -> None:
     """Raise TrainingError where a parameter is not finite, or so large that its square is not."""
-    for name, array in parameters.items():
-        for begin in range(0, array.shape[0], 65536):
-            block = array[begin : begin + 65536]
-            if block.size and not np.abs(block).max() < 1e15:  # NaN compares false
-                raise TrainingError(
-                    f"{name} stopped being finite in epoch {epoch + 1}: lower --alpha (nothing was saved)"
-                )
+    for name in backend.unsound_parameters():
+        raise TrainingError(f"{name} stopped being finite in epoch {epoch + 1}: lower --alpha (nothing was saved)")

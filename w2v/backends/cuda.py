@@ -1,0 +1,193 @@
+"""Training on one NVIDIA GPU: the corpus stream in numba-CUDA, the row-wise step in CUDA C++ or its numba twin."""
+
+from collections import deque
+from collections.abc import Callable
+
+import numpy as np
+from numba import config as numba_config
+from numba import cuda
+
+from w2v.backends.base import EpochReport
+from w2v.backends.cuda_memory import out_of_memory_reported, require_memory
+from w2v.backends.cuda_steps import SMALLEST_CHUNK, RawSteps, Rows, Steps, TwinSteps, chunk_size
+from w2v.backends.cuda_stream import GRID, THREADS, DeviceStream, Segment
+from w2v.backends.in_flight import contributions, kept_words
+from w2v.config import TrainConfig
+from w2v.errors import DeviceError
+from w2v.kernels import stream_cuda
+from w2v.kernels.random import STREAM_INITIAL, epoch_key
+from w2v.kernels.window import Multiprocessor, padded
+from w2v.objectives.base import RowWiseObjective
+
+# Spans have 8 bits for each side.
+MOST_WINDOW = 127
+# Segments that may be launched before the host waits for the first of them.
+QUEUE = 3
+# Left to the driver, to compiled code and to whoever else uses the device.
+RESERVE = 256 << 20
+_LOWER = "--vector-size or --max-final-vocab"
+
+
+class CudaBackend:
+    """The row-wise family on a GPU. Rows are padded on the device; ``parameters`` hides the padding.
+
+    notes: lines for people about the choice of kernels.
+    """
+
+    def __init__(self, config: TrainConfig, objective: RowWiseObjective) -> None:
+        """Allocate the parameters and choose the kernels; raises DeviceError where the memory does not suffice."""
+        if config.window > MOST_WINDOW:
+            raise DeviceError(f"the GPU takes --window up to {MOST_WINDOW}: lower it, or use --device cpu")
+        self.config = config
+        self.objective = objective
+        self.notes: list[str] = []
+        self.device, multiprocessor = _current_device()
+        pitch = padded(config.vector_size)
+        self._parameter_bytes = 4 * pitch * (objective.counts.size + objective.output_rows)
+        self._needed = self._parameter_bytes + DeviceStream.table_bytes(objective)
+        require_memory(self._needed + RESERVE, _free_memory(), _LOWER)
+        with out_of_memory_reported(self._needed, _LOWER):
+            self._stream = cuda.stream()
+            self._rows = Rows(
+                cuda.device_array((objective.counts.size, pitch), np.float32),
+                cuda.device_array((objective.output_rows, pitch), np.float32),
+            )
+            self._source = DeviceStream(config, objective, self._stream)
+            self._steps = self._choose_steps(multiprocessor)
+            self._flags = cuda.device_array(2, np.int32)
+            self._losses = cuda.device_array(1, np.float32)
+        self._snapshots = [cuda.pinned_array(4, np.float64) for _ in range(QUEUE)]
+
+    def _choose_steps(self, multiprocessor: Multiprocessor) -> Steps:
+        config = self.config
+        contributed = contributions(config, self.objective)
+        windows = kept_words(config, self.objective.counts)
+        arguments = config, self.objective, multiprocessor, contributed, windows, self._stream
+        if config.kernels == "raw":
+            raw = RawSteps(*arguments)
+            if raw.instance is not None:
+                return raw
+            self.notes.append(
+                f"--vector-size {config.vector_size} with --window {config.window} does not fit the fast kernels: "
+                "training with the general ones, which are slower"
+            )
+        return TwinSteps(*arguments)
+
+    def initialise(self) -> None:
+        """Inputs uniform in ±0.5/D by counter, outputs zero."""
+        size = self.config.vector_size
+        key = np.uint64(epoch_key(self.config.seed, 0, STREAM_INITIAL))
+        stream_cuda.fill_uniform[GRID, THREADS, self._stream](self._rows.inputs, size, 0.5 / size, key)
+        stream_cuda.fill_uniform[GRID, THREADS, self._stream](self._rows.outputs, 0, 0.0, key)
+
+    def compile(self) -> None:
+        """Run every kernel over nothing; leaves the parameters undefined."""
+        self._steps.load()
+        self.initialise()
+        self.upload(np.array([-1], np.int32))
+        self.train_epoch(np.array([-1], np.int32), 0, lambda _: 0.0, lambda _: None)
+        self.unsound_parameters()
+
+    def upload(self, ids: np.ndarray) -> None:
+        """Bring the corpus to the device, whole where it fits."""
+        with out_of_memory_reported(self._needed, "--negative, --window or --vector-size"):
+            self._source.upload(ids, max(0, _free_memory() - RESERVE))
+        self._stream.synchronize()
+
+    def parameters(self) -> dict[str, np.ndarray]:
+        """Copies of ``input_vectors`` (V, D) and ``output_vectors`` (rows, D), float32."""
+        size = self.config.vector_size
+        self._stream.synchronize()
+        return {
+            "input_vectors": self._rows.inputs.copy_to_host()[:, :size],
+            "output_vectors": self._rows.outputs.copy_to_host()[:, :size],
+        }
+
+    def load_parameters(self, parameters: dict[str, np.ndarray]) -> None:
+        """Copy parameters in."""
+        for name, array in (("input_vectors", self._rows.inputs), ("output_vectors", self._rows.outputs)):
+            rows = np.zeros(array.shape, np.float32)
+            rows[:, : self.config.vector_size] = parameters[name]
+            array.copy_to_device(rows, stream=self._stream)
+            self._stream.synchronize()
+
+    def unsound_parameters(self) -> list[str]:
+        """Names of the matrices that hold something not finite, or so large that its square is not."""
+        self._flags.copy_to_device(np.zeros(2, np.int32), stream=self._stream)
+        stream_cuda.find_unsound[GRID, THREADS, self._stream](self._rows.inputs, self._flags, 0)
+        stream_cuda.find_unsound[GRID, THREADS, self._stream](self._rows.outputs, self._flags, 1)
+        flags = self._flags.copy_to_host(stream=self._stream)
+        self._stream.synchronize()
+        return [name for name, flag in zip(("input_vectors", "output_vectors"), flags, strict=True) if flag]
+
+    def train_epoch(
+        self,
+        ids: np.ndarray,
+        epoch: int,
+        schedule: Callable[[float], float],
+        progress: Callable[[EpochReport], None],
+    ) -> EpochReport:
+        """Train one pass; the host only launches, and looks at what was done a few segments ago."""
+        self.upload(ids)
+        self._source.begin_epoch()
+        waiting: deque[_Snapshot] = deque()
+        report = EpochReport()
+        try:
+            for number, segment in enumerate(self._source.segments(epoch)):
+                if len(waiting) == QUEUE:
+                    report = waiting.popleft().report()
+                    progress(report)
+                rates = schedule(segment.begin), schedule(segment.end)
+                self._train(segment, rates)
+                waiting.append(self._snapshot(self._snapshots[number % QUEUE], rates[1]))
+            for snapshot in waiting:
+                report = snapshot.report()
+                progress(report)
+        finally:
+            # Also after Ctrl-C: what is launched is finished, and the parameters can be read.
+            self._stream.synchronize()
+        return report
+
+    def _train(self, segment: Segment, rates: tuple[float, float]) -> None:
+        chunk = chunk_size(segment.windows, self._steps.workers)
+        if self._losses.size < segment.windows // SMALLEST_CHUNK + 1:
+            self._losses = cuda.device_array(segment.windows // SMALLEST_CHUNK + 1, np.float32)
+        self._steps.train(segment, self._rows, rates, chunk, self._losses)
+        stream_cuda.add_losses[32, THREADS, self._stream](self._losses, segment.places, chunk, self._source.sums)
+
+    def _snapshot(self, host: np.ndarray, rate: float) -> "_Snapshot":
+        self._source.sums.copy_to_host(host, stream=self._stream)
+        done = cuda.event()
+        done.record(self._stream)
+        return _Snapshot(host, done, rate)
+
+
+class _Snapshot:
+    """The sums of an epoch as they will be once the GPU comes to it."""
+
+    def __init__(self, host: np.ndarray, done: object, rate: float) -> None:
+        self._host, self._done, self._rate = host, done, rate
+
+    def report(self) -> EpochReport:
+        """Wait for it."""
+        self._done.synchronize()
+        loss, pairs, kept, words = self._host.tolist()
+        return EpochReport(loss, int(pairs), int(kept), int(words), self._rate)
+
+
+def _free_memory() -> int:
+    free = cuda.current_context().get_memory_info()[0]
+    return int(min(free, 1 << 62))  # the simulator's is infinite
+
+
+def _current_device() -> tuple[str, Multiprocessor]:
+    """A name for people, and what limits a launch. The simulator is one small multiprocessor."""
+    if numba_config.ENABLE_CUDASIM:
+        return "cuda (simulated)", Multiprocessor(1, 1 << 16, 1 << 16)
+    device = cuda.get_current_device()
+    name = device.name.decode() if isinstance(device.name, bytes) else device.name
+    return f"cuda ({name})", Multiprocessor(
+        device.MULTIPROCESSOR_COUNT,
+        device.MAX_SHARED_MEMORY_PER_BLOCK_OPTIN,
+        device.MAX_SHARED_MEMORY_PER_MULTIPROCESSOR,
+    )

@@ -1,0 +1,178 @@
+"""The row-wise step on the GPU: ``window.cu`` through CuPy, or its numba twin."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numba import config as numba_config
+from numba import cuda
+
+from w2v.backends.cuda_stream import Segment
+from w2v.backends.in_flight import Contributions, exchange_scale, most_workers, scale, scales
+from w2v.config import TrainConfig
+from w2v.kernels import rowwise_cuda
+from w2v.kernels import window as window_kernel
+from w2v.kernels.targets_cpu import target_capacity
+from w2v.objectives.base import RowWiseObjective
+
+# Windows that a worker trains in one go, at most and at least; it reads 2 · window rows more for each.
+CHUNK, SMALLEST_CHUNK = 256, 32
+CHUNKS_PER_WORKER = 8
+# The twin: blocks per multiprocessor, and what its scratch may take.
+TWIN_BLOCKS, TWIN_SCRATCH = 8, 1 << 28
+TWIN_THREADS = 4 if numba_config.ENABLE_CUDASIM else rowwise_cuda.MOST_THREADS
+
+
+@dataclass
+class Rows:
+    """The parameters on the device, (V, pitch) and (rows, pitch) float32."""
+
+    inputs: object
+    outputs: object
+
+
+class Steps(Protocol):
+    """Trains segments."""
+
+    workers: int
+
+    def load(self) -> None:
+        """Compile, or load from a cache."""
+
+    def train(self, segment: Segment, rows: Rows, rates: tuple[float, float], chunk: int, losses: object) -> None:
+        """Launch the training of a segment; rates: at its beginning and end; losses: (chunks,) float32."""
+
+
+def chunk_size(windows: int, workers: int) -> int:
+    """Windows per chunk, so that every worker gets several of a segment's chunks where there are enough windows."""
+    return int(min(CHUNK, max(SMALLEST_CHUNK, windows // (CHUNKS_PER_WORKER * workers))))
+
+
+class _Shape:
+    """What both kinds of kernels need to know of a configuration."""
+
+    def __init__(self, config: TrainConfig, objective: RowWiseObjective) -> None:
+        self.cbow = config.model == "cbow"
+        self.noise = objective.name == "ns"
+        self.in_turn = objective.in_turn and not self.cbow
+        self.negative = config.negative if self.noise else 0
+        self.group = window_kernel.group_size(
+            config.vector_size, target_capacity(objective.tables), cbow=self.cbow, in_turn=self.in_turn
+        )
+
+
+class RawSteps:
+    """``window.cu``, on as many warps as fit and may be in flight."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        objective: RowWiseObjective,
+        device: window_kernel.Multiprocessor,
+        contributed: Contributions,
+        windows: float,
+        stream: object,
+    ) -> None:
+        """Choose the instance; ``instance`` is None where none fits. windows: expected in an epoch."""
+        shape = _Shape(config, objective)
+        self.stream = stream
+        arguments = {
+            "size": config.vector_size,
+            "window": config.window,
+            "negative": shape.negative,
+            "group": shape.group,
+            "rows": objective.output_rows,
+            "cbow": shape.cbow,
+            "cbow_sum": config.cbow_sum,
+            "per_pair": config.negatives_per_pair,
+            "in_turn": shape.in_turn,
+        }
+        self.instance = window_kernel.plan(device, workers=1024, **arguments)
+        if self.instance is None:
+            return
+        fitting = device.count * self.instance.workers_per_unit
+        workers = most_workers(contributed, windows, fitting)
+        if workers < fitting:
+            self.instance = window_kernel.plan(device, workers=workers // device.count, **arguments)
+        self.grid = min(device.count * self.instance.blocks, max(1, workers // self.instance.warps))
+        self.workers = self.grid * self.instance.warps
+        self._scales = self._upload_scales(objective, contributed)
+
+    def _upload_scales(self, objective: RowWiseObjective, contributed: Contributions) -> tuple:
+        found = scales(contributed, self.workers)
+        outputs, hot = found.outputs, self.instance.hot
+        self._first_hot = objective.first_hot_row(hot)
+        rows = slice(self._first_hot, self._first_hot + hot)
+        if hot:
+            # A block works on its own copy of these: only its own warps are in flight there.
+            outputs[rows] = scale(contributed.outputs[rows], self.instance.warps - 1)
+        exchanged = exchange_scale(contributed.outputs[rows], self.grid, hot) if hot else np.ones(1, np.float32)
+        return tuple(cuda.to_device(array, self.stream) for array in (found.inputs, outputs, exchanged))
+
+    def load(self) -> None:
+        """Compile with NVRTC, or load what CuPy has kept."""
+        import cupy
+
+        self._kernel = self.instance.load()
+        self._launches_on = cupy.cuda.ExternalStream(int(self.stream))
+
+    def train(self, segment: Segment, rows: Rows, rates: tuple[float, float], chunk: int, losses: object) -> None:
+        """Launch the training of a segment."""
+        input_scales, output_scales, exchanged = self._scales
+        arrays = (segment.words, segment.spans, segment.places)
+        arguments = (
+            *map(_pointer, arrays), np.int32(chunk), _pointer(rows.inputs), _pointer(rows.outputs),
+            _pointer(input_scales), _pointer(output_scales), _pointer(segment.targets), _pointer(segment.target_begins),
+            np.int32(self._first_hot), _pointer(exchanged), np.float32(rates[0]), np.float32(rates[1]), _pointer(losses),
+        )  # fmt: skip
+        with self._launches_on:
+            self._kernel(
+                (self.grid,), (self.instance.warps * window_kernel.LANES,), arguments,
+                shared_mem=self.instance.shared_bytes,
+            )  # fmt: skip
+
+
+def _pointer(array: object) -> np.uint64:
+    """The address of a device array, as CuPy passes it to a kernel."""
+    return np.uint64(array.__cuda_array_interface__["data"][0])
+
+
+class TwinSteps:
+    """``rowwise_cuda.train_windows``: any shape, one block per worker."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        objective: RowWiseObjective,
+        device: window_kernel.Multiprocessor,
+        contributed: Contributions,
+        windows: float,
+        stream: object,
+    ) -> None:
+        """Allocate the blocks' rings and groups."""
+        self.config = config
+        self.shape = _Shape(config, objective)
+        self.stream = stream
+        self.threads = min(TWIN_THREADS, -(-config.vector_size // 32) * 32)
+        pitch = window_kernel.padded(config.vector_size)
+        slots = 2 * config.window + 2
+        one = 2 * 4 * pitch * (slots + self.shape.group + 1)
+        most = max(1, min(device.count * TWIN_BLOCKS, TWIN_SCRATCH // one))
+        self.workers = most_workers(contributed, windows, most)
+        found = scales(contributed, self.workers)
+        self._scales = cuda.to_device(found.inputs, stream), cuda.to_device(found.outputs, stream)
+        self._ring = cuda.device_array((self.workers, 2, slots, pitch), np.float32)
+        self._groups = cuda.device_array((self.workers, 2, self.shape.group + 1, pitch), np.float32)
+
+    def load(self) -> None:
+        """Nothing to do: numba compiles at the first launch, or loads what it has kept."""
+
+    def train(self, segment: Segment, rows: Rows, rates: tuple[float, float], chunk: int, losses: object) -> None:
+        """Launch the training of a segment."""
+        config, shape = self.config, self.shape
+        rowwise_cuda.train_windows[self.workers, self.threads, self.stream](
+            segment.words, segment.spans, segment.places, chunk, rows.inputs, rows.outputs, *self._scales,
+            segment.targets, segment.target_begins, config.window, shape.negative, shape.group, shape.cbow,
+            config.cbow_sum, config.negatives_per_pair, shape.in_turn, np.float32(rates[0]), np.float32(rates[1]),
+            self._ring, self._groups, losses,
+        )  # fmt: skip

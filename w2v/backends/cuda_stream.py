@@ -1,0 +1,231 @@
+"""The corpus on the GPU: whole, or in double-buffered pinned pieces; and the windows that are cut from it there."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+from numba import config as numba_config
+from numba import cuda
+
+from w2v.backends.cuda_memory import require_memory
+from w2v.config import TrainConfig
+from w2v.kernels import stream_cuda
+from w2v.kernels.random import STREAM_SUBSAMPLE, STREAM_WINDOW, epoch_key
+from w2v.kernels.stream_cpu import keep_thresholds
+from w2v.kernels.targets_cpu import NoiseTables
+from w2v.objectives.base import RowWiseObjective
+
+# Ids of a segment: enough work for any GPU, few enough for progress and Ctrl-C to be prompt.
+SEGMENT = 1 << 24
+SMALLEST_SEGMENT = 1 << 12
+# Threads of a block and blocks of a grid-stride launch; the simulator makes a thread of Python of each.
+THREADS, GRID = (8, 2) if numba_config.ENABLE_CUDASIM else (stream_cuda.BLOCK, 1024)
+
+
+@dataclass
+class Segment:
+    """Windows ready to train; everything on the device.
+
+    words (n,) int32, spans (n,) uint32, places (3,) int32, target_begins (n,) int64 as ``kernels/stream_cuda.py``
+    describes them; targets: int32 noise, or all the paths. begin, end: its share of the epoch, fractions;
+    windows: how many it holds at most.
+    """
+
+    words: object
+    spans: object
+    places: object
+    targets: object
+    target_begins: object
+    begin: float
+    end: float
+    windows: int
+
+
+class _Places:
+    """Device arrays for the places of one segment; two of them take turns."""
+
+    def __init__(self, capacity: int) -> None:
+        self.kept = cuda.device_array(capacity, np.int32)
+        self.positions = cuda.device_array(capacity, np.int64)
+        self.starts = cuda.device_array(capacity + 1, np.uint8)
+        self.places = cuda.device_array(3, np.int32)
+
+    def arrays(self) -> tuple:
+        return self.kept, self.positions, self.starts, self.places
+
+
+class DeviceStream:
+    """Cuts the windows of a corpus on the device, segment by segment, on one CUDA stream.
+
+    sums: device float64 (4,): loss, pairs, kept words and words since ``begin_epoch``.
+    """
+
+    def __init__(self, config: TrainConfig, objective: RowWiseObjective, stream: object) -> None:
+        """Upload the tables of the objective."""
+        self.config = config
+        self.stream = stream
+        self.sums = cuda.to_device(np.zeros(4), stream)
+        self._keep = cuda.to_device(keep_thresholds(objective.counts, config.sample), stream)
+        tables = objective.tables
+        self._noise = isinstance(tables, NoiseTables)
+        self._lists = 2 * config.window if config.negatives_per_pair else 1
+        if self._noise:
+            self._buckets = cuda.to_device(tables.buckets, stream)
+            self._offsets = cuda.to_device(np.empty(0, np.int64), stream)
+        else:
+            self._paths = cuda.to_device(tables.nodes * np.int32(2) + tables.codes, stream)
+            self._offsets = cuda.to_device(tables.offsets, stream)
+        self._capacity = 0
+        self._corpus: _Resident | _Staged | None = None
+
+    @staticmethod
+    def table_bytes(objective: RowWiseObjective) -> int:
+        """Device memory of the tables."""
+        tables = objective.tables
+        own = (
+            tables.buckets.nbytes
+            if isinstance(tables, NoiseTables)
+            else 4 * tables.nodes.size + tables.offsets.nbytes
+        )
+        return own + 4 * objective.counts.size
+
+    @property
+    def place_bytes(self) -> int:
+        """Device memory per place of a segment."""
+        own = 2 * (4 + 8 + 1) + 4
+        return own + (4 * self._lists * self.config.negative if self._noise else 8)
+
+    def upload(self, ids: np.ndarray, free: int) -> None:
+        """Bring a corpus to the device, whole where ``free`` bytes suffice; raises DeviceError where nothing does.
+
+        ids: (N,) int32, kept and read again in every epoch where it is not whole on the device.
+        """
+        if self._corpus is not None and self._corpus.ids is ids:
+            return
+        self._corpus = None
+        # A segment keeps to an eighth of the memory, and gives way to the corpus where that makes room for it.
+        segment = min(SEGMENT, ids.size, max(SMALLEST_SEGMENT, free // (8 * self.place_bytes)))
+        resident = ids.nbytes + self._bytes(segment) <= free
+        if not resident:
+            segment = min(SEGMENT, max(SMALLEST_SEGMENT, free // (2 * (self.place_bytes + 8))))
+            require_memory(self._bytes(segment) + 8 * segment, free, "--negative, --window or --vector-size")
+        self._reserve(segment)
+        self._segment = segment
+        self._corpus = _Resident(ids, self.stream) if resident else _Staged(ids, segment, self.stream)
+
+    def _bytes(self, segment: int) -> int:
+        return (segment + 2 * self.config.window + 1) * self.place_bytes + segment // 64
+
+    def _reserve(self, segment: int) -> None:
+        capacity = segment + 2 * self.config.window + 1
+        if capacity <= self._capacity:
+            return
+        self._capacity = capacity
+        self._sides = (_Places(capacity), _Places(capacity))
+        self._counts = cuda.device_array(self._tiles(segment), np.int32)
+        self._spans = cuda.device_array(capacity, np.uint32)
+        lists = capacity * self._lists * self.config.negative if self._noise else 0
+        self._drawn = cuda.device_array(max(lists, 1), np.int32)
+        self._begins = cuda.device_array(1 if self._noise else capacity, np.int64)
+
+    @staticmethod
+    def _tiles(tokens: int) -> int:
+        return max(1, -(-tokens // (THREADS * stream_cuda.TOKENS_PER_THREAD)))
+
+    def begin_epoch(self) -> None:
+        """Forget what an earlier epoch left."""
+        stream_cuda.begin_corpus[1, 32, self.stream](*self._sides[1].arrays(), self.sums)
+
+    def segments(self, epoch: int) -> Iterator[Segment]:
+        """The windows of an epoch. What is yielded holds until the next one is asked for, on the same CUDA stream."""
+        size = self._corpus.ids.size
+        old, new = self._sides[1], self._sides[0]
+        for begin in range(0, max(size, 1), self._segment):
+            end = min(begin + self._segment, size)
+            with self._corpus.piece(begin, end) as ids:
+                self._keep_words(ids, begin, epoch, end == size, old, new)
+            targets = self._cut(epoch, new)
+            yield Segment(
+                words=new.kept,
+                spans=self._spans,
+                places=new.places,
+                targets=targets,
+                target_begins=self._begins,
+                begin=begin / max(size, 1),
+                end=end / max(size, 1),
+                windows=end - begin + 2 * self.config.window,
+            )
+            old, new = new, old
+
+    def _keep_words(self, ids: object, base: int, epoch: int, is_last: bool, old: _Places, new: _Places) -> None:
+        key = np.uint64(epoch_key(self.config.seed, epoch, STREAM_SUBSAMPLE))
+        tiles, stream = self._tiles(ids.size), self.stream
+        window = self.config.window
+        stream_cuda.count_kept[tiles, THREADS, stream](ids, base, self._keep, key, self._counts, self.sums)
+        stream_cuda.clear_starts[GRID, THREADS, stream](new.starts)
+        stream_cuda.start_segment[1, THREADS, stream](*old.arrays(), window, *new.arrays())
+        stream_cuda.place_tiles[1, THREADS, stream](self._counts, tiles, window, is_last, new.places)
+        stream_cuda.write_kept[tiles, THREADS, stream](
+            ids, base, self._keep, key, self._counts, new.kept, new.positions, new.starts
+        )
+
+    def _cut(self, epoch: int, new: _Places) -> object:
+        config, stream = self.config, self.stream
+        key = np.uint64(epoch_key(config.seed, epoch, STREAM_WINDOW))
+        stream_cuda.cut_windows[GRID, THREADS, stream](
+            *new.arrays(), config.window, config.shrink_windows, config.model == "cbow", key, self._offsets,
+            self._spans, self._begins, self.sums,
+        )  # fmt: skip
+        if not self._noise:
+            return self._paths
+        stream_cuda.draw_noise[GRID, THREADS, stream](
+            new.kept, new.positions, new.places, self._buckets, config.negative, self._lists, key, self._drawn
+        )
+        return self._drawn
+
+
+class _Resident:
+    """A corpus whole on the device."""
+
+    def __init__(self, ids: np.ndarray, stream: object) -> None:
+        self.ids = ids
+        self._device = cuda.to_device(np.ascontiguousarray(ids), stream)
+        stream.synchronize()
+
+    @contextmanager
+    def piece(self, begin: int, end: int) -> Iterator[object]:
+        """ids[begin:end] on the device."""
+        yield self._device[begin:end]
+
+
+class _Staged:
+    """A corpus that passes through two pairs of buffers, pinned on the host and on the device.
+
+    One pair is filled while the kernels work on the other: the host copies into pinned memory, a second CUDA stream
+    from there to the device, and events keep either from overtaking the other.
+    """
+
+    def __init__(self, ids: np.ndarray, segment: int, stream: object) -> None:
+        self.ids = ids
+        self._stream = stream
+        self._copies = cuda.stream()
+        self._pinned = [cuda.pinned_array(segment, np.int32) for _ in range(2)]
+        self._device = [cuda.device_array(segment, np.int32) for _ in range(2)]
+        self._filled = [cuda.event() for _ in range(2)]
+        self._read = [cuda.event() for _ in range(2)]
+        self._turn = 0
+
+    @contextmanager
+    def piece(self, begin: int, end: int) -> Iterator[object]:
+        """ids[begin:end] on the device; the kernels that are launched inside the context may read it."""
+        turn, self._turn = self._turn, 1 - self._turn
+        self._read[turn].synchronize()
+        pinned = self._pinned[turn][: end - begin]
+        pinned[:] = self.ids[begin:end]
+        device = self._device[turn][: end - begin]
+        device.copy_to_device(pinned, stream=self._copies)
+        self._filled[turn].record(self._copies)
+        self._filled[turn].wait(self._stream)
+        yield device
+        self._read[turn].record(self._stream)
