@@ -84,8 +84,7 @@ class CudaBackend:
         """Run every kernel over nothing; leaves the parameters undefined."""
         self._steps.load()
         self.initialise()
-        self.upload(np.array([-1], np.int32))
-        self.train_epoch(np.array([-1], np.int32), 0, lambda _: 0.0, lambda _: None)
+        self.train_epoch(np.array([-1], np.int32), 0, lambda fraction: 0.0, lambda report: None)
         self.unsound_parameters()
 
     def upload(self, ids: np.ndarray) -> None:

@@ -119,22 +119,23 @@ class RawSteps:
     def train(self, segment: Segment, rows: Rows, rates: tuple[float, float], chunk: int, losses: object) -> None:
         """Launch the training of a segment."""
         input_scales, output_scales, exchanged = self._scales
-        arrays = (segment.words, segment.spans, segment.places)
         arguments = (
-            *map(_pointer, arrays), np.int32(chunk), _pointer(rows.inputs), _pointer(rows.outputs),
-            _pointer(input_scales), _pointer(output_scales), _pointer(segment.targets), _pointer(segment.target_begins),
-            np.int32(self._first_hot), _pointer(exchanged), np.float32(rates[0]), np.float32(rates[1]), _pointer(losses),
+            segment.words, segment.spans, segment.places, np.int32(chunk), rows.inputs, rows.outputs,
+            input_scales, output_scales, segment.targets, segment.target_begins,
+            np.int32(self._first_hot), exchanged, np.float32(rates[0]), np.float32(rates[1]), losses,
         )  # fmt: skip
         with self._launches_on:
             self._kernel(
-                (self.grid,), (self.instance.warps * window_kernel.LANES,), arguments,
+                (self.grid,),
+                (self.instance.warps * window_kernel.LANES,),
+                tuple(map(_as_argument, arguments)),
                 shared_mem=self.instance.shared_bytes,
-            )  # fmt: skip
+            )
 
 
-def _pointer(array: object) -> np.uint64:
-    """The address of a device array, as CuPy passes it to a kernel."""
-    return np.uint64(array.__cuda_array_interface__["data"][0])
+def _as_argument(value: object) -> np.generic:
+    """A scalar as it is; of a device array its address: CuPy hands both to a kernel."""
+    return value if isinstance(value, np.generic) else np.uint64(value.__cuda_array_interface__["data"][0])
 
 
 class TwinSteps:
