@@ -41,7 +41,7 @@ class Backend(Protocol):
         """Compile, or load from a cache, what ``train_epoch`` will run."""
 
     def upload(self, ids: np.ndarray) -> None:
-        """Bring to the device what it can hold of a corpus, (N,) int32; ``train_epoch`` does so if it was not done."""
+        """Bring to the device what fits of a corpus, (N,) int32; ``train_epoch`` does so if it was not done."""
 
     def train_epoch(
         self,
