@@ -62,16 +62,15 @@ def _enter(ring, slot):
 
 
 @cuda.jit(device=True)
-def _target(words, targets, begin, negative, count, place, index):
+def _target(targets, begin, negative, count, index):
     """(output row, sign) of a window's target number ``index``: −1 and 0 where there is none."""
     if index >= count:
         return -1, numba.float32(0.0)
-    if negative > 0:
-        if index == 0:
-            return words[place], numba.float32(1.0)
-        row = targets[begin + index - 1]
-        return row, numba.float32(-1.0) if row >= 0 else numba.float32(0.0)
     entry = targets[begin + index]
+    if negative > 0:
+        if entry < 0:
+            return -1, numba.float32(0.0)
+        return entry, numba.float32(1.0) if index == 0 else numba.float32(-1.0)
     return entry >> 1, numba.float32(-1.0) if entry & 1 else numba.float32(1.0)
 
 
@@ -94,9 +93,10 @@ def train_windows(
 
     words: (places,) int32; spans: (places,) uint32; places: (3,) int32; chunk: centres per chunk; inputs (V, ≥ D)
     and outputs (rows, ≥ D): float32, changed in place; input_scales (V,), output_scales (rows,): float32; targets,
-    target_begins: noise, or all Huffman paths as row · 2 + code with (places,) int64; negative: 0 for paths; group:
-    targets met at once; rate_begin, rate_end: learning rates at the ends of the segment; ring: (blocks, 2,
-    2 · window + 2, ≥ D) and groups: (blocks, 2, group + 1, ≥ D) float32 scratch; losses: (chunks,) float32, nats.
+    target_begins: the words with their noise (``draw_noise``), or all Huffman paths as row · 2 + code and where each
+    place's begins, (places,) int64; negative: noise words, 0 for paths; group: targets met at once; rate_begin,
+    rate_end: learning rates at the ends of the segment; ring: (blocks, 2, 2 · window + 2, ≥ D) and groups: (blocks, 2,
+    group + 1, ≥ D) float32 scratch; losses: (chunks,) float32, nats.
     """
     partial = cuda.shared.array((MOST_SUMS, MOST_THREADS), numba.float32)
     steps = cuda.shared.array(MOST_SUMS, numba.float32)
@@ -148,12 +148,12 @@ def train_windows(
                 if negative == 0:
                     target_begin = target_begins[t]
                 elif per_pair:
-                    target_begin = (numba.int64(t) * 2 * window + job) * negative
+                    target_begin = (numba.int64(t) * 2 * window + job) * count
                 else:
-                    target_begin = numba.int64(t) * negative
+                    target_begin = numba.int64(t) * count
                 for from_target in range(0, count, group):
                     for k in range(group):
-                        row, _ = _target(words, targets, target_begin, negative, count, t, from_target + k)
+                        row, _ = _target(targets, target_begin, negative, count, from_target + k)
                         for d in range(thread, size, cuda.blockDim.x):
                             value = _fresh(outputs, row, d) if row >= 0 else numba.float32(0.0)
                             rows[NOW, k, d] = value
@@ -177,9 +177,7 @@ def train_windows(
                             z = numba.float32(0.0)
                             for other in range(cuda.blockDim.x):
                                 z += partial[number, other]
-                            row, sign = _target(
-                                words, targets, target_begin, negative, count, t, from_target + number % group
-                            )
+                            row, sign = _target(targets, target_begin, negative, count, from_target + number % group)
                             step, nats = _logistic(sign, z)
                             counts = sign != 0 and j + number // group < input_end
                             steps[number] = rate * step if counts else numba.float32(0.0)
@@ -214,7 +212,7 @@ def train_windows(
                                     mine[VALUE, next_slot, d] = x1 + d1
                         cuda.syncthreads()
                     for k in range(group):
-                        row, _ = _target(words, targets, target_begin, negative, count, t, from_target + k)
+                        row, _ = _target(targets, target_begin, negative, count, from_target + k)
                         if row >= 0:
                             scale = output_scales[row]
                             for d in range(thread, size, cuda.blockDim.x):

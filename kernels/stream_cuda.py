@@ -224,20 +224,25 @@ def cut_windows(kept, positions, starts, places, window, shrink, cbow, draw_key,
 
 @kernel
 def draw_noise(kept, positions, places, buckets, negative, lists, draw_key, noise):
-    """Noise words of every centre: noise[(place · lists + list) · negative + j], −1 for a draw of the centre itself.
+    """The targets of every centre: noise[(place · lists + list) · (1 + negative) + j].
+
+    j = 0 is the centre itself, the others are its noise words, −1 for a draw of the centre, which is skipped.
 
     buckets: (V,) uint64 (``random.alias_draw``); lists: 1, or 2 · window where every context has noise of its own.
     """
-    count = numba.int64(lists * negative)
+    listed = 1 + negative
+    count = numba.int64(lists * listed)
     begin = numba.int64(places[FIRST]) * count
     end = numba.int64(places[LAST]) * count
     for at in range(begin + cuda.grid(1), end, cuda.gridsize(1)):
         place = at // count
         number = at % count
-        # As on the CPU, a list has room for the word itself among its numbers.
-        j = 1 + number // negative * (negative + 1) + number % negative
-        word = _alias_draw(_key_at(draw_key, positions[place]), j, buckets)
-        noise[at] = -1 if word == kept[place] else word
+        word = kept[place]
+        if number % listed > 0:
+            # On the CPU too, a list has room for the word itself among the numbers of its draws.
+            drawn = _alias_draw(_key_at(draw_key, positions[place]), number, buckets)
+            word = -1 if drawn == word else drawn
+        noise[at] = word
 
 
 @kernel

@@ -1,11 +1,10 @@
 // What the row-wise kernels are made of: a row spread over the lanes of a warp, and sums over the warp.
 //
 // A row of PITCH floats lies in SLICES float4 per lane: lane l holds floats 4l … 4l+3 of every 128. Floats past the
-// end of a row are zeros in registers and are never read or written in memory.
+// end of a row are zeros in registers and are never read or written in memory. A pointer to a row is the lane's own:
+// it points to the lane's first float4, and the next one is LANES further.
 //
 // The loader puts the constants in front of this text: PITCH (floats per row in memory, a multiple of 4).
-
-typedef unsigned long long u64;
 
 constexpr int LANES = 32;
 constexpr unsigned EVERYONE = 0xffffffffu;
@@ -73,67 +72,75 @@ __device__ __forceinline__ void add_to_shared_row(float4* to, float4 a) {
 #endif
 }
 
-__device__ __forceinline__ float4* row_of(float* matrix, int row) {
-    return reinterpret_cast<float4*>(matrix) + static_cast<u64>(row) * QUADS;
+// A row of a matrix in global memory, whose first row is at `first`: one multiplication and addition in 64 bits.
+__device__ __forceinline__ float4* row_of(float4* first, int row) {
+    return reinterpret_cast<float4*>(reinterpret_cast<char*>(first) + static_cast<long long>(row) * (PITCH * 4));
 }
 
 __device__ __forceinline__ void read_row(Row& row, const float4* from, int lane) {
 #pragma unroll
-    for (int v = 0; v < SLICES; v++)
-        row.part[v] = holds(v, lane) ? read_shared_row(from + v * LANES + lane) : zero4();
+    for (int v = 0; v < SLICES; v++) row.part[v] = holds(v, lane) ? read_shared_row(from + v * LANES) : zero4();
 }
 
 // from: shared memory of this warp or block
 __device__ __forceinline__ void take_row(Row& row, const float4* from, int lane) {
 #pragma unroll
-    for (int v = 0; v < SLICES; v++) row.part[v] = holds(v, lane) ? from[v * LANES + lane] : zero4();
+    for (int v = 0; v < SLICES; v++) row.part[v] = holds(v, lane) ? from[v * LANES] : zero4();
 }
 
 __device__ __forceinline__ void put_row(float4* to, const Row& row, int lane) {
 #pragma unroll
     for (int v = 0; v < SLICES; v++)
-        if (holds(v, lane)) to[v * LANES + lane] = row.part[v];
+        if (holds(v, lane)) to[v * LANES] = row.part[v];
 }
 
-// Sums over the warp of NUMBERS numbers at once, a power of two: a butterfly in which every step halves the numbers
-// that a lane still carries, so that n of them cost about n shuffles in place of 5 n. A lane ends with the sum of number
-// number_of_lane(lane). Written as a recursion, because the arrays stay in registers only where all indices are
-// constants.
-template <int NUMBERS, int OFFSET>
-__device__ __forceinline__ float halve_over_warp(const float (&z)[NUMBERS], int lane) {
-    if constexpr (OFFSET == 0) {
-        return z[0];
-    } else if constexpr (NUMBERS == 1) {
-        const float sum[1] = {z[0] + __shfl_xor_sync(EVERYONE, z[0], OFFSET)};
-        return halve_over_warp<1, OFFSET / 2>(sum, lane);
-    } else {
+// Sums over a warp, COUNT of them at once, by halving: of the lanes that hold the same numbers, the lower half keeps
+// the first (COUNT + 1) / 2 and gets the other half's shares of them, the upper half keeps the rest. So n sums cost
+// about n shuffles in place of 5 n. Written as a recursion, because arrays stay in registers only where all indices
+// are constants. OFFSET: half the number of lanes that still hold the same numbers.
+template <int COUNT, int OFFSET>
+struct Halving {
+    static constexpr int KEPT = (COUNT + 1) / 2;
+
+    static __device__ __forceinline__ float sum(const float (&z)[COUNT], int lane) {
         const bool upper = lane & OFFSET;
-        float half[NUMBERS / 2];
+        float half[KEPT];
 #pragma unroll
-        for (int i = 0; i < NUMBERS / 2; i++) {
-            const float given = upper ? z[i] : z[i + NUMBERS / 2];
-            const float kept = upper ? z[i + NUMBERS / 2] : z[i];
-            half[i] = kept + __shfl_xor_sync(EVERYONE, given, OFFSET);
+        for (int i = 0; i < KEPT; i++) {
+            const float second = i + KEPT < COUNT ? z[i + KEPT < COUNT ? i + KEPT : 0] : 0.f;
+            half[i] = (upper ? second : z[i]) + __shfl_xor_sync(EVERYONE, upper ? z[i] : second, OFFSET);
         }
-        return halve_over_warp<NUMBERS / 2, OFFSET / 2>(half, lane);
+        return Halving<KEPT, OFFSET / 2>::sum(half, lane);
     }
-}
 
-template <int NUMBERS>
-__device__ __forceinline__ float sum_over_warp(const float (&z)[NUMBERS], int lane) {
-    return halve_over_warp<NUMBERS, LANES / 2>(z, lane);
-}
+    // Which sum a lane ends with, −1 for none.
+    static __device__ __forceinline__ int number(int lane) {
+        const int inner = Halving<KEPT, OFFSET / 2>::number(lane);
+        if (!(lane & OFFSET)) return inner;
+        return inner < 0 || inner + KEPT >= COUNT ? -1 : inner + KEPT;
+    }
 
-template <int NUMBERS>
-__device__ __forceinline__ int number_of_lane(int lane) {
-    return lane / (LANES / NUMBERS);
-}
+    // Whether a lane is the first of those that end with the same sum.
+    static __device__ __forceinline__ bool speaks(int lane) { return Halving<KEPT, OFFSET / 2>::speaks(lane); }
+};
 
-// Whether a lane is the first of those that hold the same sum.
-template <int NUMBERS>
-__device__ __forceinline__ bool speaks(int lane) {
-    return lane % (LANES / NUMBERS) == 0;
-}
+template <int OFFSET>
+struct Halving<1, OFFSET> {
+    static __device__ __forceinline__ float sum(const float (&z)[1], int lane) {
+        const float both[1] = {z[0] + __shfl_xor_sync(EVERYONE, z[0], OFFSET)};
+        return Halving<1, OFFSET / 2>::sum(both, lane);
+    }
+
+    static __device__ __forceinline__ int number(int) { return 0; }
+    static __device__ __forceinline__ bool speaks(int lane) { return lane % (2 * OFFSET) == 0; }
+};
+
+template <>
+struct Halving<1, 0> {
+    static __device__ __forceinline__ float sum(const float (&z)[1], int) { return z[0]; }
+    static __device__ __forceinline__ int number(int) { return 0; }
+    static __device__ __forceinline__ bool speaks(int) { return true; }
+};
 
 // s σ(−s z), the step before the learning rate; loss gets log(1 + exp(−s z)), nats. s = ±1.
 __device__ __forceinline__ float logistic(float s, float z, float& loss) {

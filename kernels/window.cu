@@ -19,21 +19,31 @@
 // outputs as the pair before left them); HOT; WARPS per block; BLOCKS per multiprocessor.
 
 constexpr int RING = 2 * WINDOW + 1;
-constexpr int WIDTH = GROUP > 4 ? 8 : GROUP > 2 ? 4 : GROUP;      // GROUP, padded for the sums over the warp
+constexpr int RING_QUADS = RING * QUADS;
 constexpr int CONTEXTS = CBOW || PER_PAIR ? 1 : 2;                // inputs that meet a group at once
-constexpr int NUMBERS = CONTEXTS * WIDTH;                         // logits of such a meeting
+constexpr int HALF = LANES / CONTEXTS;                            // lanes per input in the sums over the warp
 constexpr int LISTED = LANES / GROUP * GROUP;                     // targets that the lanes hold at a time
 constexpr int HELD = (RING + LANES - 1) / LANES;
-constexpr int STEP_QUADS = (NUMBERS + 3) / 4;
-constexpr int WARP_QUADS = 2 * RING * QUADS + 2 * STEP_QUADS;     // shared memory of a warp, in float4
-static_assert(GROUP >= 1 && GROUP <= 8 && (WARPS >= 1) && (HOT == 0 || NEGATIVE == 0), "unsupported shape");
+constexpr int WIDTH = GROUP > 4 ? 8 : 4;                          // steps of an input, padded to whole float4
+constexpr int STEP_QUADS = CONTEXTS * WIDTH / 4;
+constexpr int WARP_QUADS = 2 * RING_QUADS + 2 * STEP_QUADS;       // shared memory of a warp, in float4
+using Sums = Halving<GROUP, HALF / 2>;
+static_assert(GROUP >= 1 && GROUP <= 8 && WARPS >= 1 && (HOT == 0 || NEGATIVE == 0), "unsupported shape");
 
-// One lane's share of the list of targets: an output row, −1 where there is none; its sign, 0 where there is none.
+// One lane's share of the list of targets: an output row that may be read, and its sign, 0 where there is none.
 struct Target {
     int row;
     float sign;
-    float scale;
 };
+
+// The targets from + lane of a list. ns: the word itself, then noise, −1 for a draw of the word; hs: nodes of the
+// word's path, row · 2 + code. Past the end the last one is read again, with a sign of 0.
+__device__ __forceinline__ Target read_target(const int* __restrict__ list, int count, int from, int lane) {
+    const int index = from + lane;
+    const int entry = __ldg(list + min(index, max(count, 1) - 1));
+    if (NEGATIVE) return {max(entry, 0), index >= count || entry < 0 ? 0.f : index == 0 ? 1.f : -1.f};
+    return {entry >> 1, index >= count ? 0.f : entry & 1 ? -1.f : 1.f};
+}
 
 // The ring's bookkeeping: lane l knows the word and the write scale of slots l, l + 32, …
 struct Slots {
@@ -63,27 +73,27 @@ struct Slots {
     }
 };
 
-// The targets number from + lane of the window at a place. ns: the word itself, then noise, −1 for a draw of the word;
-// hs: nodes of its path, row · 2 + code. target_begins: hs only.
-__device__ __forceinline__ Target list_targets(
-    const int* __restrict__ words, const int* __restrict__ targets, long long begin, int count, int place, int from,
-    int lane, const float* __restrict__ output_scales) {
-    const int index = from + lane;
-    Target target = {-1, 0.f, 0.f};
-    if (lane < LISTED && index < count) {
-        if (NEGATIVE) {
-            target.row = index == 0 ? words[place] : targets[begin + index - 1];
-            target.sign = index == 0 ? 1.f : -1.f;
-        } else {
-            const int entry = __ldg(targets + begin + index);
-            target.row = entry >> 1;
-            target.sign = entry & 1 ? -1.f : 1.f;
-        }
+// Goes through the contexts of a window from left to right, as offsets into the ring, past the centre.
+struct Walk {
+    int at, centre;
+
+    static __device__ __forceinline__ int after(int offset) {
+        return offset + QUADS == RING_QUADS ? 0 : offset + QUADS;
     }
-    if (target.row < 0) target.sign = 0.f;
-    else target.scale = __ldg(output_scales + target.row);
-    return target;
-}
+
+    __device__ __forceinline__ Walk(int centre_at, int left) : centre(centre_at) {
+        at = centre_at - left * QUADS;
+        if (at < 0) at += RING_QUADS;
+        if (left == 0) at = after(centre_at);
+    }
+
+    __device__ __forceinline__ int next() {
+        const int here = at;
+        at = after(at);
+        if (at == centre) at = after(at);
+        return here;
+    }
+};
 
 // A group of output rows and what it takes to know their movement: as they were read where contexts come in turn, the
 // sum of the steps elsewhere.
@@ -92,42 +102,49 @@ struct Group {
     Row other[GROUP];
 };
 
-// CONTEXTS inputs x meet the group: dx gets their steps, the group moves. sign: of the target whose logit this lane
-// ends up with. present: inputs that there are.
+// The inputs x meet the group: dx gets their steps, the group moves. Where two meet it, the lanes of the upper half
+// name them the other way round, so that x[0] is the one whose logits the lane's half adds up. sign: of the target
+// whose logit the lane ends up with, 0 for none; absent: whether the second input is none.
 __device__ __forceinline__ void meet(
-    const Row (&x)[CONTEXTS], Row (&dx)[CONTEXTS], int present, Group& group, float sign, float rate, float4* steps,
+    const Row (&x)[CONTEXTS], Row (&dx)[CONTEXTS], bool absent, Group& group, float sign, float rate, float4* steps,
     int lane, float& loss) {
-    float z[NUMBERS];
+    float z[GROUP];
 #pragma unroll
-    for (int c = 0; c < CONTEXTS; c++) {
+    for (int k = 0; k < GROUP; k++) {
+        z[k] = 0.f;
 #pragma unroll
-        for (int k = 0; k < WIDTH; k++) {
-            z[c * WIDTH + k] = 0.f;
-            if (k < GROUP) {
+        for (int v = 0; v < SLICES; v++) z[k] = dot4(x[0].part[v], group.row[k].part[v], z[k]);
+    }
+    if (CONTEXTS == 2) {
 #pragma unroll
-                for (int v = 0; v < SLICES; v++)
-                    z[c * WIDTH + k] = dot4(x[c].part[v], group.row[k].part[v], z[c * WIDTH + k]);
-            }
+        for (int k = 0; k < GROUP; k++) {
+            float given = 0.f;
+#pragma unroll
+            for (int v = 0; v < SLICES; v++) given = dot4(x[CONTEXTS - 1].part[v], group.row[k].part[v], given);
+            z[k] += __shfl_xor_sync(EVERYONE, given, HALF);
         }
     }
-    const float logit = sum_over_warp<NUMBERS>(z, lane);
-    const int number = number_of_lane<NUMBERS>(lane);
-    const bool counts = sign != 0.f && number / WIDTH < present;
-    float gained;
-    const float step = logistic(sign, logit, gained);
-    if (speaks<NUMBERS>(lane)) {
-        reinterpret_cast<float*>(steps)[number] = counts ? rate * step : 0.f;
+    const float logit = Sums::sum(z, lane);
+    const int half = lane / HALF;  // the input that x[0] is
+    if (Sums::speaks(lane) && Sums::number(lane) >= 0) {
+        float gained;
+        const float step = logistic(sign, logit, gained);
+        const bool counts = sign != 0.f && !(absent && half == 1);
+        reinterpret_cast<float*>(steps)[half * WIDTH + Sums::number(lane)] = counts ? rate * step : 0.f;
         if (counts) loss += gained;
     }
     __syncwarp();
-    float g[STEP_QUADS * 4];
+    float g[CONTEXTS][WIDTH];
 #pragma unroll
-    for (int i = 0; i < STEP_QUADS; i++) {
-        const float4 four = steps[i];
-        g[4 * i] = four.x;
-        g[4 * i + 1] = four.y;
-        g[4 * i + 2] = four.z;
-        g[4 * i + 3] = four.w;
+    for (int c = 0; c < CONTEXTS; c++) {
+#pragma unroll
+        for (int i = 0; i < WIDTH / 4; i++) {
+            const float4 four = steps[(c == 0 ? half : 1 - half) * (WIDTH / 4) + i];
+            g[c][4 * i] = four.x;
+            g[c][4 * i + 1] = four.y;
+            g[c][4 * i + 2] = four.z;
+            g[c][4 * i + 3] = four.w;
+        }
     }
 #pragma unroll
     for (int v = 0; v < SLICES; v++) {
@@ -135,14 +152,14 @@ __device__ __forceinline__ void meet(
         for (int c = 0; c < CONTEXTS; c++) {
             float4 d = dx[c].part[v];
 #pragma unroll
-            for (int k = 0; k < GROUP; k++) d = axpy(g[c * WIDTH + k], group.row[k].part[v], d);
+            for (int k = 0; k < GROUP; k++) d = axpy(g[c][k], group.row[k].part[v], d);
             dx[c].part[v] = d;
         }
 #pragma unroll
         for (int k = 0; k < GROUP; k++) {
             Row& moved = IN_TURN ? group.row[k] : group.other[k];
 #pragma unroll
-            for (int c = 0; c < CONTEXTS; c++) moved.part[v] = axpy(g[c * WIDTH + k], x[c].part[v], moved.part[v]);
+            for (int c = 0; c < CONTEXTS; c++) moved.part[v] = axpy(g[c][k], x[c].part[v], moved.part[v]);
         }
     }
 }
@@ -154,24 +171,27 @@ extern "C" __global__ void __launch_bounds__(WARPS * LANES, BLOCKS) train_window
     int chunk,                                  // centres per chunk
     float* inputs, float* outputs,              // rows of PITCH floats
     const float* __restrict__ input_scales, const float* __restrict__ output_scales,
-    const int* __restrict__ targets,            // ns: noise (limit, contexts if PER_PAIR, NEGATIVE); hs: all paths
+    const int* __restrict__ targets,            // ns: lists (limit, 2 WINDOW if PER_PAIR, 1 + NEGATIVE); hs: all paths
     const long long* __restrict__ target_begins,  // hs: (limit,) where the place's path begins in targets
     int first_hot, const float* __restrict__ exchange_scales,  // hs: first of the HOT rows, their scales
     float rate_begin, float rate_end,           // learning rate at the first and after the last centre
     float* losses) {                            // (chunks,) nats
     extern __shared__ float4 shared[];
     const int lane = threadIdx.x % LANES, warp = threadIdx.x / LANES;
-    float4* const hot_value = shared;
-    float4* const hot_origin = shared + HOT * QUADS;
-    float4* const value = shared + 2 * HOT * QUADS + warp * WARP_QUADS;
-    float4* const origin = value + RING * QUADS;
-    float4* steps = origin + RING * QUADS;
+    float4* const hot_value = shared + lane;
+    float4* const hot_origin = hot_value + HOT * QUADS;
+    float4* const value = shared + 2 * HOT * QUADS + warp * WARP_QUADS + lane;
+    float4* const origin = value + RING_QUADS;
+    float4* steps = shared + 2 * HOT * QUADS + warp * WARP_QUADS + 2 * RING_QUADS;
     float4* other_steps = steps + STEP_QUADS;
+    float4* const input_rows = reinterpret_cast<float4*>(inputs) + lane;
+    float4* const output_rows = reinterpret_cast<float4*>(outputs) + lane;
     const int first = places[0], last = places[1], limit = places[2];
+    const int number = Sums::number(lane);
 
     for (int h = warp; h < HOT; h += WARPS) {
         Row row;
-        read_row(row, row_of(outputs, first_hot + h), lane);
+        read_row(row, row_of(output_rows, first_hot + h), lane);
         put_row(hot_value + h * QUADS, row, lane);
         put_row(hot_origin + h * QUADS, row, lane);
     }
@@ -190,18 +210,18 @@ extern "C" __global__ void __launch_bounds__(WARPS * LANES, BLOCKS) train_window
         Row coming;                             // its row
         int coming_word = words[low], after_word = low + 1 < limit ? words[low + 1] : 0;
         float coming_scale = __ldg(input_scales + coming_word);
-        read_row(coming, row_of(inputs, coming_word), lane);
+        read_row(coming, row_of(input_rows, coming_word), lane);
 
         auto leave = [&](int slot) {
             int word;
             float scale;
             slots.get(slot, word, scale);
-            float4* to = row_of(inputs, word);
+            float4* const to = row_of(input_rows, word);
 #pragma unroll
             for (int v = 0; v < SLICES; v++) {
                 if (holds(v, lane)) {
-                    const int at = slot * QUADS + v * LANES + lane;
-                    add_to_shared_row(to + v * LANES + lane, times(scale, minus(value[at], origin[at])));
+                    const int at = slot * QUADS + v * LANES;
+                    add_to_shared_row(to + v * LANES, times(scale, minus(value[at], origin[at])));
                 }
             }
         };
@@ -215,62 +235,54 @@ extern "C" __global__ void __launch_bounds__(WARPS * LANES, BLOCKS) train_window
             if (entering < limit) {
                 coming_word = after_word;
                 coming_scale = __ldg(input_scales + coming_word);
-                read_row(coming, row_of(inputs, coming_word), lane);
+                read_row(coming, row_of(input_rows, coming_word), lane);
                 if (entering + 1 < limit) after_word = words[entering + 1];
             }
         };
         while (entering < limit && entering < begin + WINDOW) enter();
 
-        // Spans and targets are read one window ahead, the beginnings of paths two.
+        // Spans and targets are read one window ahead, where paths begin two: nothing waits for what it just asked for.
+        auto targets_of = [&](unsigned span) { return NEGATIVE ? NEGATIVE + 1 : (int)(span >> 16); };
         unsigned next_span = spans[begin];
-        long long next_begin = NEGATIVE ? (long long)begin * NEGATIVE : target_begins[begin];
+        const int* next_list = targets + (NEGATIVE ? (long long)begin * (NEGATIVE + 1) : target_begins[begin]);
         long long begin_after = NEGATIVE || begin + 1 >= end ? 0 : target_begins[begin + 1];
-        Target next = {-1, 0.f, 0.f};
-        if (!PER_PAIR)
-            next = list_targets(words, targets, next_begin, NEGATIVE ? NEGATIVE + 1 : (int)(next_span >> 16), begin, 0,
-                                lane, output_scales);
-        int centre_slot = begin - low;  // at most WINDOW
+        Target next = {0, 0.f};
+        if (!PER_PAIR) next = read_target(next_list, targets_of(next_span), 0, lane);
+        int centre_at = (begin - low) * QUADS;  // at most WINDOW slots
 
         for (int t = begin; t < end; t++) {
             if (entering < limit) enter();
             const unsigned span = next_span;
-            const int left = span & 255, right = (span >> 8) & 255, contexts = left + right;
-            const int count = NEGATIVE ? NEGATIVE + 1 : (int)(span >> 16);
-            const long long target_begin = next_begin;
+            const int left = span & 255, contexts = left + ((span >> 8) & 255), count = targets_of(span);
+            const int* const list = next_list;
             Target target = next;
-            const int centre = centre_slot;
-            centre_slot = centre_slot + 1 == RING ? 0 : centre_slot + 1;
+            float scale = target.sign == 0.f ? 0.f : __ldg(output_scales + target.row);
+            const int centre = centre_at;
+            centre_at = Walk::after(centre_at);
             if (t + 1 < end) {
                 next_span = spans[t + 1];
                 if (NEGATIVE) {
-                    next_begin = (long long)(t + 1) * NEGATIVE;
+                    next_list += NEGATIVE + 1;
                 } else {
-                    next_begin = begin_after;
+                    next_list = targets + begin_after;
                     if (t + 2 < end) begin_after = target_begins[t + 2];
                 }
-                if (!PER_PAIR)
-                    next = list_targets(words, targets, next_begin,
-                                        NEGATIVE ? NEGATIVE + 1 : (int)(next_span >> 16), t + 1, 0, lane, output_scales);
+                if (!PER_PAIR) next = read_target(next_list, targets_of(next_span), 0, lane);
             }
             if (contexts == 0) continue;
 
-            // The slot of context j, which lies j − left places from the centre, or one more past it.
-            auto slot_of = [&](int j) {
-                int slot = centre + j - left + (j >= left);
-                slot = slot < 0 ? slot + RING : slot;
-                return slot >= RING ? slot - RING : slot;
-            };
             Row exchanged;  // the hot row whose turn it is, as the other blocks left it
-            if (HOT) read_row(exchanged, row_of(outputs, first_hot + turn), lane);
+            if (HOT) read_row(exchanged, row_of(output_rows, first_hot + turn), lane);
 
             Row hidden[CONTEXTS], d_hidden[CONTEXTS];  // CBOW: the mean of the contexts, and its step
             if (CBOW) {
                 const float share = CBOW_SUM ? 1.f : 1.f / contexts;
 #pragma unroll
                 for (int v = 0; v < SLICES; v++) hidden[0].part[v] = d_hidden[0].part[v] = zero4();
+                Walk walk(centre, left);
                 for (int j = 0; j < contexts; j++) {
                     Row x;
-                    take_row(x, value + slot_of(j) * QUADS, lane);
+                    take_row(x, value + walk.next(), lane);
 #pragma unroll
                     for (int v = 0; v < SLICES; v++) hidden[0].part[v] = plus(hidden[0].part[v], x.part[v]);
                 }
@@ -278,23 +290,25 @@ extern "C" __global__ void __launch_bounds__(WARPS * LANES, BLOCKS) train_window
                 for (int v = 0; v < SLICES; v++) hidden[0].part[v] = times(share, hidden[0].part[v]);
             }
 
+            Walk alone(centre, left);  // PER_PAIR: the one context of a job
             for (int job = 0; job < (PER_PAIR ? contexts : 1); job++) {
-                const long long job_begin =
-                    PER_PAIR ? ((long long)t * 2 * WINDOW + job) * NEGATIVE : target_begin;
+                const int* const job_list =
+                    PER_PAIR ? targets + ((long long)t * 2 * WINDOW + job) * (NEGATIVE + 1) : list;
+                const int job_at = PER_PAIR ? alone.next() : 0;
                 for (int from = 0; from < count; from += GROUP) {
                     const int held = from % LISTED;  // the group's first target in the lanes
-                    if (held == 0 && (PER_PAIR || from > 0))
-                        target = list_targets(words, targets, job_begin, count, t, from, lane, output_scales);
+                    if (held == 0 && (PER_PAIR || from > 0)) {
+                        target = read_target(job_list, count, from, lane);
+                        scale = target.sign == 0.f ? 0.f : __ldg(output_scales + target.row);
+                    }
                     Group group;
 #pragma unroll
                     for (int k = 0; k < GROUP; k++) {
                         const int id = __shfl_sync(EVERYONE, target.row, held + k);
-#pragma unroll
-                        for (int v = 0; v < SLICES; v++) group.row[k].part[v] = zero4();
                         if (HOT && id >= first_hot)
                             take_row(group.row[k], hot_value + (id - first_hot) * QUADS, lane);
-                        else if (id >= 0)
-                            read_row(group.row[k], row_of(outputs, id), lane);
+                        else
+                            read_row(group.row[k], row_of(output_rows, id), lane);
                     }
 #pragma unroll
                     for (int k = 0; k < GROUP; k++) {
@@ -302,52 +316,54 @@ extern "C" __global__ void __launch_bounds__(WARPS * LANES, BLOCKS) train_window
                         for (int v = 0; v < SLICES; v++)
                             group.other[k].part[v] = IN_TURN ? group.row[k].part[v] : zero4();
                     }
-                    const int its = number_of_lane<NUMBERS>(lane) % WIDTH;
-                    const float sign_held = __shfl_sync(EVERYONE, target.sign, held + its);
-                    const float sign = its < GROUP ? sign_held : 0.f;
-
-                    if (CBOW) {
-                        meet(hidden, d_hidden, 1, group, sign, rate, steps, lane, loss);
+                    const float its_sign = __shfl_sync(EVERYONE, target.sign, held + max(number, 0));
+                    const float sign = number < 0 ? 0.f : its_sign;
+                    // The next meeting writes its steps elsewhere: lanes may still read those of this one.
+                    auto swap_steps = [&]() {
                         float4* const swap = steps;
                         steps = other_steps;
                         other_steps = swap;
+                    };
+
+                    if (CBOW) {
+                        meet(hidden, d_hidden, false, group, sign, rate, steps, lane, loss);
+                        swap_steps();
                     } else {
-                        const int stop = PER_PAIR ? job + 1 : contexts;
-                        for (int j = PER_PAIR ? job : 0; j < stop; j += CONTEXTS) {
-                            const int present = min(CONTEXTS, stop - j);
+                        Walk walk(centre, left);
+                        const int inputs_met = PER_PAIR ? 1 : contexts;
+                        for (int j = 0; j < inputs_met; j += CONTEXTS) {
+                            const bool absent = CONTEXTS == 2 && j + 1 == inputs_met;
+                            const int one = PER_PAIR ? job_at : walk.next();
+                            const int two = CONTEXTS == 1 || absent ? one : walk.next();
+                            const bool upper = CONTEXTS == 2 && lane >= HALF;
+                            float4* const at[2] = {value + (upper ? two : one), value + (upper ? one : two)};
                             Row x[CONTEXTS], dx[CONTEXTS];
-                            int slot[CONTEXTS];
 #pragma unroll
                             for (int i = 0; i < CONTEXTS; i++) {
-                                slot[i] = slot_of(i < present ? j + i : j);
-                                take_row(x[i], value + slot[i] * QUADS, lane);
-#pragma unroll
-                                for (int v = 0; v < SLICES; v++) dx[i].part[v] = x[i].part[v];
+                                take_row(x[i], at[i], lane);
+                                dx[i] = x[i];
                             }
-                            meet(x, dx, present, group, sign, rate, steps, lane, loss);
-                            // The next meeting writes its steps elsewhere: lanes may still read these.
-                            float4* const swap = steps;
-                            steps = other_steps;
-                            other_steps = swap;
-#pragma unroll
-                            for (int i = 0; i < CONTEXTS; i++)
-                                if (i < present) put_row(value + slot[i] * QUADS, dx[i], lane);
+                            meet(x, dx, absent, group, sign, rate, steps, lane, loss);
+                            swap_steps();
+                            if (!(absent && upper)) put_row(at[0], dx[0], lane);
+                            if (CONTEXTS == 2 && !(absent && !upper)) put_row(at[1], dx[CONTEXTS - 1], lane);
                         }
                     }
 
 #pragma unroll
                     for (int k = 0; k < GROUP; k++) {
                         const int id = __shfl_sync(EVERYONE, target.row, held + k);
-                        const float scale = __shfl_sync(EVERYONE, target.scale, held + k);
-                        if (id < 0) continue;
+                        const float its_scale = __shfl_sync(EVERYONE, scale, held + k);
+                        if (its_scale == 0.f) continue;
                         const bool hot = HOT && id >= first_hot;
-                        float4* const to = row_of(outputs, id) + lane;
-                        float4* const hot_to = hot_value + (id - first_hot) * QUADS + lane;
+                        float4* const to = row_of(output_rows, id);
+                        float4* const hot_to = hot_value + (id - first_hot) * QUADS;
 #pragma unroll
                         for (int v = 0; v < SLICES; v++) {
                             if (!holds(v, lane)) continue;
-                            const float4 moved = times(scale, IN_TURN ? minus(group.row[k].part[v], group.other[k].part[v])
-                                                                      : group.other[k].part[v]);
+                            const float4 moved =
+                                times(its_scale, IN_TURN ? minus(group.row[k].part[v], group.other[k].part[v])
+                                                         : group.other[k].part[v]);
                             if (hot) hot_to[v * LANES] = plus(hot_to[v * LANES], moved);
                             else add_to_shared_row(to + v * LANES, moved);
                         }
@@ -356,25 +372,25 @@ extern "C" __global__ void __launch_bounds__(WARPS * LANES, BLOCKS) train_window
             }
 
             if (CBOW) {
+                Walk walk(centre, left);
                 for (int j = 0; j < contexts; j++) {
-                    float4* const at = value + slot_of(j) * QUADS;
-                    Row x;
-                    take_row(x, at, lane);
+                    float4* const at = value + walk.next();
 #pragma unroll
-                    for (int v = 0; v < SLICES; v++) x.part[v] = plus(x.part[v], d_hidden[0].part[v]);
-                    put_row(at, x, lane);
+                    for (int v = 0; v < SLICES; v++)
+                        if (holds(v, lane)) at[v * LANES] = plus(at[v * LANES], d_hidden[0].part[v]);
                 }
             }
             if (HOT) {
                 // What this block moved since its last exchange goes out; what the others moved comes in.
-                const float scale = __ldg(exchange_scales + turn);
+                const float its_scale = __ldg(exchange_scales + turn);
+                float4* const to = row_of(output_rows, first_hot + turn);
 #pragma unroll
                 for (int v = 0; v < SLICES; v++) {
                     if (!holds(v, lane)) continue;
-                    const int at = turn * QUADS + v * LANES + lane;
-                    const float4 moved = times(scale, minus(hot_value[at], hot_origin[at]));
+                    const int at = turn * QUADS + v * LANES;
+                    const float4 moved = times(its_scale, minus(hot_value[at], hot_origin[at]));
                     const float4 now = plus(exchanged.part[v], moved);
-                    add_to_shared_row(row_of(outputs, first_hot + turn) + v * LANES + lane, moved);
+                    add_to_shared_row(to + v * LANES, moved);
                     hot_value[at] = now;
                     hot_origin[at] = now;
                 }
@@ -382,20 +398,20 @@ extern "C" __global__ void __launch_bounds__(WARPS * LANES, BLOCKS) train_window
             }
         }
         for (int slot = 0; slot < min(entering - low, RING); slot++) leave(slot);
-const float alone[1] = {loss};
-        loss = sum_over_warp<1>(alone, lane);
+        const float all[1] = {loss};
+        loss = Halving<1, LANES / 2>::sum(all, lane);
         if (lane == 0) losses[c] = loss;
     }
 
     if (HOT) __syncthreads();
     for (int h = warp; h < HOT; h += WARPS) {
-        const float scale = exchange_scales[h];
+        const float its_scale = exchange_scales[h];
+        float4* const to = row_of(output_rows, first_hot + h);
 #pragma unroll
         for (int v = 0; v < SLICES; v++) {
             if (!holds(v, lane)) continue;
-            const int at = h * QUADS + v * LANES + lane;
-            add_to_shared_row(row_of(outputs, first_hot + h) + v * LANES + lane,
-                              times(scale, minus(hot_value[at], hot_origin[at])));
+            const int at = h * QUADS + v * LANES;
+            add_to_shared_row(to + v * LANES, times(its_scale, minus(hot_value[at], hot_origin[at])));
         }
     }
 }

@@ -21,7 +21,7 @@ MOST_WINDOW, MOST_SIZE = 127, 1024
 # stays in registers, as NVRTC 13 counts them (sm_75 to sm_90; tests/test_window_cu.py keeps watch), and how many
 # warps a multiprocessor's registers then hold.
 _SKIPGRAM_GROUP = (6, 6, 6, 4, 3, 2, 2, 1)
-_IN_TURN_GROUP = (6, 6, 4, 2, 1, 1, 1, 1)
+_IN_TURN_GROUP = (6, 6, 3, 2, 1, 1, 1, 1)
 _CBOW_GROUP = (8, 8, 8, 8, 6, 5, 4, 3)
 _WARPS = (16, 8, 8, 4, 4, 4, 4, 4)
 _IN_TURN_WARPS = (12, 8, 8, 4, 4, 4, 4, 4)
@@ -69,9 +69,8 @@ class Window:
     @property
     def warp_bytes(self) -> int:
         """Shared memory of a warp: two rings, and two sets of steps."""
-        width = next(power for power in (1, 2, 4, 8) if power >= self.group)
-        numbers = width * (1 if self.cbow or self.per_pair else 2)
-        return 2 * (2 * self.window + 1) * self.pitch * 4 + 2 * -(-numbers // 4) * 16
+        steps = (8 if self.group > 4 else 4) * (1 if self.cbow or self.per_pair else 2)
+        return 2 * 4 * ((2 * self.window + 1) * self.pitch + steps)
 
     @property
     def shared_bytes(self) -> int:
@@ -120,10 +119,11 @@ def group_size(size: int, targets: int, *, cbow: bool, in_turn: bool) -> int:
 
     targets: K + 1 for noise, the longest path for a tree (whose groups are as large as they can be: paths differ).
     """
+    targets = max(1, targets)  # the path of an only word is empty
     slices = min(len(_WARPS), -(-padded(size) // (4 * LANES)))
     most = (_CBOW_GROUP if cbow else _IN_TURN_GROUP if in_turn else _SKIPGRAM_GROUP)[slices - 1]
     groups = -(-targets // most)
-    return min(most, max(1, targets)) if in_turn else -(-targets // groups)
+    return min(most, targets) if in_turn else -(-targets // groups)
 
 
 def plan(

@@ -94,7 +94,7 @@ class DeviceStream:
     def place_bytes(self) -> int:
         """Device memory per place of a segment."""
         own = 2 * (4 + 8 + 1) + 4
-        return own + (4 * self._lists * self.config.negative if self._noise else 8)
+        return own + (4 * self._lists * (1 + self.config.negative) if self._noise else 8)
 
     def upload(self, ids: np.ndarray, free: int) -> None:
         """Bring a corpus to the device, whole where ``free`` bytes suffice; raises DeviceError where nothing does.
@@ -125,8 +125,8 @@ class DeviceStream:
         self._sides = (_Places(capacity), _Places(capacity))
         self._counts = cuda.device_array(self._tiles(segment), np.int32)
         self._spans = cuda.device_array(capacity, np.uint32)
-        lists = capacity * self._lists * self.config.negative if self._noise else 0
-        self._drawn = cuda.device_array(max(lists, 1), np.int32)
+        listed = capacity * self._lists * (1 + self.config.negative) if self._noise else 1
+        self._drawn = cuda.device_array(listed, np.int32)
         self._begins = cuda.device_array(1 if self._noise else capacity, np.int64)
 
     @staticmethod
