@@ -4,10 +4,11 @@ A worker (a warp, or a block of the numba kernels) reads rows, computes, and add
 become meanwhile. Where hundreds of workers do so to the same row at once, their steps add up to one that is hundreds
 of times too long, and training diverges. So the movement of a row is scaled by
 
-    min(1, τ / n),   n = expected contributions to the row by the other workers in flight,
+    min(1, τ / n),   n = expected contributions to the row by the other workers between its reading and its writing,
 
-which leaves all but the most frequent rows alone. n comes from the counts, before training. Where a corpus is so
-small that this would damp nearly everything, fewer workers are kept in flight.
+which leaves all but the most frequent rows alone. An output row is held for one window, an input row for the
+2·window + 1 windows that it stands in a worker's ring. n comes from the counts, before training. Where a corpus is
+so small that this would damp nearly everything, fewer workers are kept in flight.
 """
 
 from dataclasses import dataclass
@@ -29,10 +30,14 @@ FEWEST_WINDOWS = 64
 
 @dataclass(frozen=True)
 class Contributions:
-    """Expected contributions to each row by one window: inputs (V,), outputs (rows,), float64."""
+    """Expected contributions of a worker to each row in the time that another one holds it.
+
+    inputs (V,), outputs (rows,): float64; windows: how long an input row is held.
+    """
 
     inputs: np.ndarray
     outputs: np.ndarray
+    windows: int
 
 
 @dataclass(frozen=True)
@@ -44,14 +49,12 @@ class Scales:
 
 
 def contributions(config: TrainConfig, objective: RowWiseObjective) -> Contributions:
-    """What one window contributes to each row in the mean, as if every window had all its contexts.
-
-    Raises nothing; a word that is never kept contributes 0.
-    """
+    """What a worker contributes to each row in the mean, as if every window had all its contexts."""
     kept = kept_share(config, objective.counts)
     contexts = config.window + 1.0 if config.shrink_windows else 2.0 * config.window
     inputs_at_once = 1.0 if config.model == "cbow" else contexts
-    return Contributions(contexts * kept, inputs_at_once * objective.expected_touches(kept))
+    held = 2 * config.window + 1
+    return Contributions(held * contexts * kept, inputs_at_once * objective.expected_touches(kept), held)
 
 
 def kept_share(config: TrainConfig, counts: np.ndarray) -> np.ndarray:
@@ -66,7 +69,7 @@ def kept_words(config: TrainConfig, counts: np.ndarray) -> float:
 
 
 def scale(contributed: np.ndarray, others: int, tau: float = TAU) -> np.ndarray:
-    """min(1, τ / n) for each row, float32, with ``others`` workers in flight. contributed: per window, float64."""
+    """min(1, τ / n) for each row, float32, with ``others`` workers in flight. contributed: by each, float64."""
     in_flight = others * contributed
     return np.divide(tau, in_flight, out=np.ones_like(in_flight), where=in_flight > tau).astype(np.float32)
 
@@ -88,7 +91,8 @@ def most_workers(contributed: Contributions, windows: float, most: int) -> int:
     """How many workers to keep in flight, of at most ``most``, over an epoch of ``windows`` windows.
 
     Halved until every worker has some windows of an epoch, and the scales leave enough of what is learnt: a row that
-    is scaled down at all is left with τ · windows / workers contributions, whichever row it is.
+    is scaled down at all is left with τ · windows / workers contributions, whichever row it is (and an input row with
+    a share of that, since it is held for several windows).
     """
     workers = max(1, most)
     while workers > 1 and (windows < FEWEST_WINDOWS * workers or not _learns(contributed, windows, workers)):
@@ -97,7 +101,7 @@ def most_workers(contributed: Contributions, windows: float, most: int) -> int:
 
 
 def _learns(contributed: Contributions, windows: float, workers: int) -> bool:
-    left = TAU * windows / workers
+    left = TAU * windows / (workers * contributed.windows)
     return left >= ENOUGH_CONTRIBUTIONS or mean_scale(contributed, workers) >= SMALLEST_MEAN_SCALE
 
 
