@@ -74,7 +74,9 @@ class DeviceStream:
             self._buckets = cuda.to_device(tables.buckets, stream)
             self._offsets = cuda.to_device(np.empty(0, np.int64), stream)
         else:
-            self._paths = cuda.to_device(tables.nodes * np.int32(2) + tables.codes, stream)
+            paths = tables.nodes * np.int32(2) + tables.codes
+            # A vocabulary of one word has no paths, but kernels look at the first entry before they know.
+            self._paths = cuda.to_device(paths if paths.size else np.zeros(1, np.int32), stream)
             self._offsets = cuda.to_device(tables.offsets, stream)
         self._capacity = 0
         self._corpus: _Resident | _Staged | None = None

@@ -24,7 +24,7 @@ TAU = 32.0
 # More workers are worth it while the scales leave this share of what is learnt, or while every row is still left this
 # many contributions an epoch; and while every worker has this many windows.
 SMALLEST_MEAN_SCALE = 0.5
-ENOUGH_CONTRIBUTIONS = 50_000
+ENOUGH_CONTRIBUTIONS = 8_000
 FEWEST_WINDOWS = 64
 
 
