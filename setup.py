@@ -56,7 +56,7 @@ setup(
     ],
     # A top-level package called "kernels" would overwrite another project's: ours ships inside w2v.
     package_dir={"w2v": "w2v", "w2v.kernels": "kernels"},
-    package_data={"w2v.kernels": ["*.cu", "*.md"]},
+    package_data={"w2v.kernels": ["*.cu", "*.cuh", "*.md"]},
     install_requires=["numpy>=1.24", "numba>=0.59", "click>=8.1", "tqdm>=4.64", "threadpoolctl>=3.1"],
     extras_require=EXTRAS,
     entry_points={"console_scripts": ["w2v = w2v.cli:main"]},

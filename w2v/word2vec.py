@@ -73,6 +73,7 @@ class Word2Vec:
         *,
         objective: str | None = None,
         device: str = "auto",
+        kernels: str = "raw",
         negatives_per_pair: bool = False,
     ) -> None:
         """Build the vocabulary and train, if ``sentences`` or ``corpus_file`` is given."""
@@ -90,6 +91,7 @@ class Word2Vec:
             min_alpha=min_alpha if alpha is None else min(min_alpha, alpha),
             seed=seed,
             device=device,
+            kernels=kernels,
             threads=workers,
             max_vocab_size=max_vocab_size,
             max_final_vocab=max_final_vocab,

@@ -82,7 +82,6 @@ class CudaBackend:
 
     def compile(self) -> None:
         """Run every kernel over nothing; leaves the parameters undefined."""
-        self._steps.load()
         self.initialise()
         self.train_epoch(np.array([-1], np.int32), 0, lambda fraction: 0.0, lambda report: None)
         self.unsound_parameters()

@@ -1,6 +1,7 @@
 """The row-wise step on the GPU: ``window.cu`` through CuPy, or its numba twin."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -35,9 +36,6 @@ class Steps(Protocol):
     """Trains segments."""
 
     workers: int
-
-    def load(self) -> None:
-        """Compile, or load from a cache."""
 
     def train(self, segment: Segment, rows: Rows, rates: tuple[float, float], chunk: int, losses: object) -> None:
         """Launch the training of a segment; rates: at its beginning and end; losses: (chunks,) float32."""
@@ -109,12 +107,17 @@ class RawSteps:
         exchanged = exchange_scale(contributed.outputs[rows], self.grid, hot) if hot else np.ones(1, np.float32)
         return tuple(cuda.to_device(array, self.stream) for array in (found.inputs, outputs, exchanged))
 
-    def load(self) -> None:
-        """Compile with NVRTC, or load what CuPy has kept."""
+    @cached_property
+    def _kernel(self) -> object:
+        """The kernel, compiled by NVRTC or from what CuPy has kept."""
+        return self.instance.load()
+
+    @cached_property
+    def _launches_on(self) -> object:
+        """The CUDA stream as CuPy knows it."""
         import cupy
 
-        self._kernel = self.instance.load()
-        self._launches_on = cupy.cuda.ExternalStream(int(self.stream))
+        return cupy.cuda.ExternalStream(int(self.stream))
 
     def train(self, segment: Segment, rows: Rows, rates: tuple[float, float], chunk: int, losses: object) -> None:
         """Launch the training of a segment."""
@@ -164,9 +167,6 @@ class TwinSteps:
         self._scales = cuda.to_device(found.inputs, stream), cuda.to_device(found.outputs, stream)
         self._ring = cuda.device_array((self.workers, 2, slots, pitch), np.float32)
         self._groups = cuda.device_array((self.workers, 2, self.shape.group + 1, pitch), np.float32)
-
-    def load(self) -> None:
-        """Nothing to do: numba compiles at the first launch, or loads what it has kept."""
 
     def train(self, segment: Segment, rows: Rows, rates: tuple[float, float], chunk: int, losses: object) -> None:
         """Launch the training of a segment."""
