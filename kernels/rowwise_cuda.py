@@ -95,8 +95,8 @@ def train_windows(
     and outputs (rows, ≥ D): float32, changed in place; input_scales (V,), output_scales (rows,): float32; targets,
     target_begins: the words with their noise (``draw_noise``), or all Huffman paths as row · 2 + code and where each
     place's begins, (places,) int64; negative: noise words, 0 for paths; group: targets met at once; rate_begin,
-    rate_end: learning rates at the ends of the segment; ring: (blocks, 2, 2 · window + 2, ≥ D) and groups: (blocks, 2,
-    group + 1, ≥ D) float32 scratch; losses: (chunks,) float32, nats.
+    rate_end: learning rates at the ends of the segment; ring: (blocks, 2, 2 · window + 2, ≥ D) and groups: (blocks,
+    2, group + 1, ≥ D) float32 scratch; losses: (chunks,) float32, nats.
     """
     partial = cuda.shared.array((MOST_SUMS, MOST_THREADS), numba.float32)
     steps = cuda.shared.array(MOST_SUMS, numba.float32)

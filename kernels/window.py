@@ -28,6 +28,7 @@ _IN_TURN_WARPS = (12, 8, 8, 4, 4, 4, 4, 4)
 # Nodes of the Huffman tree that a block may hold: whole levels from the root down, in at most this share of memory.
 _HOT_CHOICES = (63, 31, 15, 7)
 _HOT_SHARE = 1 / 3
+_FEWEST_SHARING = 4
 _RESERVED = 1024  # bytes of shared memory that the device keeps per block
 
 
@@ -151,18 +152,19 @@ def plan(
     one = Window(size, window, negative, group, **flags)
     slices = -(-one.pitch // (4 * LANES))
     most = (_IN_TURN_WARPS if one.in_turn else _WARPS)[slices - 1]
-    hot = 0
-    if negative == 0:
-        limit = min(_HOT_SHARE * device.shared_per_block, device.shared_per_block - one.warp_bytes)
-        hot = next((count for count in _HOT_CHOICES if count < rows and 8 * count * one.pitch <= limit), 0)
-    hot_bytes = 8 * hot * one.pitch
     # Registers are dealt out by quarters of a multiprocessor: totals that are no multiple of 4 waste some.
     totals = [count for count in (16, 12, 8, 4, 3, 2, 1) if count <= min(most, max(1, workers))]
     for total in totals:
-        # Blocks of four warps, but one block where its warps share hot rows.
-        warps = total if hot or total < 4 else 4
+        # Hot rows are for warps that share them, all of a multiprocessor's then; others go in blocks of four.
+        hot = _hot_rows(device, one, rows) if negative == 0 and total >= _FEWEST_SHARING else 0
+        warps = total if hot else min(total, 4)
         blocks = total // warps
-        block_bytes = hot_bytes + warps * one.warp_bytes
+        block_bytes = 8 * hot * one.pitch + warps * one.warp_bytes
         if block_bytes <= device.shared_per_block and blocks * (block_bytes + _RESERVED) <= device.shared_per_unit:
             return Window(size, window, negative, group, **flags, hot=hot, warps=warps, blocks=blocks)
     return None
+
+
+def _hot_rows(device: Multiprocessor, one: Window, rows: int) -> int:
+    limit = min(_HOT_SHARE * device.shared_per_block, device.shared_per_block - one.warp_bytes)
+    return next((count for count in _HOT_CHOICES if count < rows and 8 * count * one.pitch <= limit), 0)
