@@ -1,5 +1,9 @@
-"""How numba-CUDA kernels are compiled: cached under a key that covers every kernel's source, like ``jit.py``."""
+"""How numba-CUDA kernels are compiled and launched.
 
+Like those for the CPU (``jit.py``) they are cached on disk under a key that covers every kernel's source.
+"""
+
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -8,14 +12,24 @@ from numba import config, cuda
 from .jit import SOURCES
 
 
-def kernel(function: Callable) -> Callable:
-    """Compile a kernel on first launch for the types it meets and cache the result; the simulator interprets it."""
-    dispatcher = cuda.jit(function)
-    if not config.ENABLE_CUDASIM:
-        # Where no folder can be written (a read-only installation without a home), every run compiles anew.
-        with suppress(RuntimeError):
-            dispatcher._cache = _cache_of(function)
-    return dispatcher
+class kernel:  # noqa: N801 - a decorator
+    """A numba-CUDA kernel: ``kernel[blocks, threads, stream](...)``. py_func: the function as it is written."""
+
+    def __init__(self, function: Callable) -> None:
+        """Compile nothing yet: numba does on the first launch for the types it meets; its simulator interprets."""
+        self.py_func = function
+        self._dispatcher = cuda.jit(function)
+        if not config.ENABLE_CUDASIM:
+            # Where no folder can be written (a read-only installation without a home), every run compiles anew.
+            with suppress(RuntimeError):
+                self._dispatcher._cache = _cache_of(function)
+
+    def __getitem__(self, configuration: tuple) -> Callable:
+        """What launches it with so many blocks of so many threads."""
+        with warnings.catch_warnings():
+            # numba warns of grids of few blocks: some work is for a single one.
+            warnings.filterwarnings("ignore", "Grid size")
+            return self._dispatcher[configuration]
 
 
 def _cache_of(function: Callable) -> object:
