@@ -107,6 +107,8 @@ class Window:
 
         kernel = cupy.RawModule(code=self.source(), options=("--std=c++17",)).get_function(NAME)
         kernel.max_dynamic_shared_size_bytes = self.shared_bytes
+        # All of it, or fewer blocks might fit: rows are read past the first-level cache that shares the memory.
+        kernel.preferred_shared_memory_carveout = 100
         return kernel
 
 
