@@ -10,6 +10,8 @@ What a kernel needs of a multiprocessor is read from the messages of ptxas, whic
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import SimpleNamespace
+from unittest.mock import patch
 
 from cuda_emulation import unavailable
 
@@ -130,5 +132,10 @@ def compile_numba(kernel: Callable, signature: object, cc: tuple[int, int]) -> s
         unavailable("numba.cuda (install w2v[test])")
     if cuda.compile_ptx is None:
         raise RuntimeError("numba's simulator is on, which cannot compile: unset NUMBA_ENABLE_CUDASIM")
-    ptx, _ = cuda.compile_ptx(getattr(kernel, "py_func", kernel), signature, cc=cc)
+    from numba.cuda import dispatcher
+
+    # numba compiles the device functions that a kernel calls for the current device, of which there is none.
+    device = SimpleNamespace(compute_capability=cc)
+    with patch.object(dispatcher, "get_current_device", lambda: device):
+        ptx, _ = cuda.compile_ptx(getattr(kernel, "py_func", kernel), signature, cc=cc)
     return ptx

@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+from corpora import random_ids, zipf_counts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from w2v.kernels import rowwise_cpu, simd
@@ -16,19 +17,6 @@ from w2v.backends.cpu import CpuBackend
 from w2v.config import TrainConfig
 from w2v.objectives import make_objective
 from w2v.objectives.reference import ReferenceTrainer, window_gradients, window_gradients_in_turn
-
-
-def zipf_counts(size: int) -> np.ndarray:
-    return np.maximum(1, 2000 // np.arange(1, size + 1)).astype(np.int64)
-
-
-def random_ids(rng, words: int, sentences: int, longest: int) -> np.ndarray:
-    """Sentences of 1 … longest tokens, −1 after each; frequent words stand twice in many windows."""
-    weights = 1.0 / np.arange(1, words + 1)
-    parts = []
-    for length in rng.integers(1, longest + 1, sentences):
-        parts += [rng.choice(words, length, p=weights / weights.sum()), [-1]]
-    return np.concatenate(parts).astype(np.int32)
 
 
 def prepared_backend(config: TrainConfig, words: int, rng) -> CpuBackend:
