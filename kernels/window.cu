@@ -7,7 +7,8 @@
 //                  contexts that meet them; the next context row, read one window ahead.
 //   shared memory  per warp: a ring of 2·WINDOW + 1 context rows, each as it is now (value) and as it was read
 //                  (origin). A lane reads and writes only its own floats of it, so that the ring needs no barrier.
-//                  per block, hierarchical softmax: the HOT top nodes of the tree, value and origin.
+//                  per block, hierarchical softmax: the HOT top nodes of the tree, value and origin; after every
+//                  window a warp exchanges EXCHANGES of them with global memory.
 //   global memory  an input row is read when it enters the ring and gets value − origin when it leaves; an output row
 //                  is read for its group and gets its movement after it.
 // What races by design: reads of rows that other warps add to (they may be stale by a window of each warp in flight,
@@ -16,7 +17,8 @@
 //
 // Spliced in front, besides what warp.cuh wants: WINDOW; NEGATIVE, noise words per window, 0 for a Huffman path;
 // GROUP, targets met at once; CBOW, CBOW_SUM, PER_PAIR (noise for every context), IN_TURN (a pair of contexts sees the
-// outputs as the pair before left them); HOT; WARPS per block; BLOCKS per multiprocessor.
+// outputs as the pair before left them); HOT, EXCHANGES, TURNS (entries of the list of whose turn it is, a power of
+// two); WARPS per block; BLOCKS per multiprocessor.
 
 constexpr int RING = 2 * WINDOW + 1;
 constexpr int RING_QUADS = RING * QUADS;
@@ -173,7 +175,8 @@ extern "C" __global__ void __launch_bounds__(WARPS * LANES, BLOCKS) train_window
     const float* __restrict__ input_scales, const float* __restrict__ output_scales,
     const int* __restrict__ targets,            // ns: lists (limit, 2 WINDOW if PER_PAIR, 1 + NEGATIVE); hs: all paths
     const long long* __restrict__ target_begins,  // hs: (limit,) where the place's path begins in targets
-    int first_hot, const float* __restrict__ exchange_scales,  // hs: first of the HOT rows, their scales
+    int first_hot, const float* __restrict__ exchange_scales,  // hs: first of the HOT rows, their scales,
+    const int* __restrict__ exchange_turns,     // and in which order they are exchanged, (TURNS,)
     float rate_begin, float rate_end,           // learning rate at the first and after the last centre
     float* losses) {                            // (chunks,) nats
     extern __shared__ float4 shared[];
@@ -196,7 +199,7 @@ extern "C" __global__ void __launch_bounds__(WARPS * LANES, BLOCKS) train_window
         put_row(hot_origin + h * QUADS, row, lane);
     }
     if (HOT) __syncthreads();
-    int turn = warp % (HOT ? HOT : 1);
+    int turn = warp;
 
     const int chunks = (last - first + chunk - 1) / chunk;
     for (int c = blockIdx.x * WARPS + warp; c < chunks; c += gridDim.x * WARPS) {
@@ -270,9 +273,6 @@ extern "C" __global__ void __launch_bounds__(WARPS * LANES, BLOCKS) train_window
                 if (!PER_PAIR) next = read_target(next_list, targets_of(next_span), 0, lane);
             }
             if (contexts == 0) continue;
-
-            Row exchanged;  // the hot row whose turn it is, as the other blocks left it
-            if (HOT) read_row(exchanged, row_of(output_rows, first_hot + turn), lane);
 
             Row hidden[CONTEXTS], d_hidden[CONTEXTS];  // CBOW: the mean of the contexts, and its step
             if (CBOW) {
@@ -382,19 +382,33 @@ extern "C" __global__ void __launch_bounds__(WARPS * LANES, BLOCKS) train_window
             }
             if (HOT) {
                 // What this block moved since its last exchange goes out; what the others moved comes in.
-                const float its_scale = __ldg(exchange_scales + turn);
-                float4* const to = row_of(output_rows, first_hot + turn);
+                int exchanged[EXCHANGES];
+                Row now[EXCHANGES];
 #pragma unroll
-                for (int v = 0; v < SLICES; v++) {
-                    if (!holds(v, lane)) continue;
-                    const int at = turn * QUADS + v * LANES;
-                    const float4 moved = times(its_scale, minus(hot_value[at], hot_origin[at]));
-                    const float4 now = plus(exchanged.part[v], moved);
-                    add_to_shared_row(to + v * LANES, moved);
-                    hot_value[at] = now;
-                    hot_origin[at] = now;
+                for (int e = 0; e < EXCHANGES; e++) {
+                    exchanged[e] = __ldg(exchange_turns + (turn & (TURNS - 1)));
+                    turn += WARPS;
                 }
-                turn = (turn + WARPS) % HOT;
+#pragma unroll
+                for (int e = 0; e < EXCHANGES; e++)
+                    read_row(now[e], row_of(output_rows, first_hot + exchanged[e]), lane);
+#pragma unroll
+                for (int e = 0; e < EXCHANGES; e++) {
+                    bool again = false;  // what was read of it lacks what has just gone out
+#pragma unroll
+                    for (int f = 0; f < e; f++) again = again || exchanged[f] == exchanged[e];
+                    if (again) continue;
+                    const float its_scale = __ldg(exchange_scales + exchanged[e]);
+                    float4* const to = row_of(output_rows, first_hot + exchanged[e]);
+#pragma unroll
+                    for (int v = 0; v < SLICES; v++) {
+                        if (!holds(v, lane)) continue;
+                        const int at = exchanged[e] * QUADS + v * LANES;
+                        const float4 moved = times(its_scale, minus(hot_value[at], hot_origin[at]));
+                        add_to_shared_row(to + v * LANES, moved);
+                        hot_value[at] = hot_origin[at] = plus(now[e].part[v], moved);
+                    }
+                }
             }
         }
         for (int slot = 0; slot < min(entering - low, RING); slot++) leave(slot);

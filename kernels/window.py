@@ -7,6 +7,8 @@ loaded; CuPy keeps the compiled code on disk, under a key that covers the source
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 _FOLDER = Path(__file__).parent
 NAME = "train_windows"
 
@@ -29,6 +31,8 @@ _IN_TURN_WARPS = (12, 8, 8, 4, 4, 4, 4, 4)
 _HOT_CHOICES = (63, 31, 15, 7)
 _HOT_SHARE = 1 / 3
 _FEWEST_SHARING = 4
+# How many of them a warp exchanges with global memory after each window, and the length of the list of their turns.
+EXCHANGES, TURNS = 4, 1024
 _RESERVED = 1024  # bytes of shared memory that the device keeps per block
 
 
@@ -95,6 +99,8 @@ class Window:
             "PER_PAIR": self.per_pair,
             "IN_TURN": self.in_turn,
             "HOT": self.hot,
+            "EXCHANGES": EXCHANGES,
+            "TURNS": TURNS,
             "WARPS": self.warps,
             "BLOCKS": self.blocks,
         }
@@ -170,3 +176,16 @@ def plan(
 def _hot_rows(device: Multiprocessor, one: Window, rows: int) -> int:
     limit = min(_HOT_SHARE * device.shared_per_block, device.shared_per_block - one.warp_bytes)
     return next((count for count in _HOT_CHOICES if count < rows and 8 * count * one.pitch <= limit), 0)
+
+
+def exchange_turns(weights: np.ndarray) -> np.ndarray:
+    """Whose turn it is: TURNS numbers 0 … n − 1, int32, each about as often as its weight says and evenly spread.
+
+    weights: (n,) float, positive, n at most TURNS.
+    """
+    times = np.maximum(1, np.round(TURNS * weights / weights.sum())).astype(np.int64)
+    numbers = np.repeat(np.arange(weights.size), times)
+    places = np.concatenate([(np.arange(count) + 0.5) / count for count in times])
+    order = np.argsort(places, kind="stable")
+    # Rounding makes the list a little longer or shorter than it is to be.
+    return numbers[order][np.arange(TURNS) * order.size // TURNS].astype(np.int32)

@@ -13,7 +13,7 @@ import numpy as np
 from corpora import random_ids
 from cuda_emulation import build
 from w2v.kernels.targets_cpu import target_capacity
-from w2v.kernels.window import LANES, NAME, group_size
+from w2v.kernels.window import EXCHANGES, LANES, NAME, TURNS, exchange_turns, group_size
 from w2v.kernels.window import Window as Shape
 
 from w2v.config import TrainConfig
@@ -206,7 +206,10 @@ def launch(
     seed: int = 0,
     interleave: bool = False,
 ) -> Result:
-    """Train with ``window.cu`` in the emulator. exchange_scales: (hot,) float32, ones unless given."""
+    """Train with ``window.cu`` in the emulator. exchange_scales: (hot,) float32, ones unless given.
+
+    Hot rows take turns as ``turns_of`` says.
+    """
     places = places or problem.everything
     words, spans, bounds, targets, begins = problem.stream(places)
     inputs, outputs = problem.matrices(shape.pitch)
@@ -216,16 +219,23 @@ def launch(
     build(shape.source(), NAME)(
         grid, shape.warps * LANES, shape.shared_bytes, words, spans, bounds, np.int32(chunk), inputs, outputs,
         problem.input_scales, problem.output_scales, targets, begins, np.int32(outputs.shape[0] - shape.hot),
-        exchange_scales, np.float32(rates[0]), np.float32(rates[1]), losses, seed=seed, interleave=interleave,
+        exchange_scales, turns_of(shape.hot), np.float32(rates[0]), np.float32(rates[1]), losses, seed=seed,
+        interleave=interleave,
     )  # fmt: skip
     return Result(inputs, outputs, losses)
+
+
+def turns_of(hot: int) -> np.ndarray:
+    """Turns of hot rows of very different weights: some come twice among those of one window."""
+    return exchange_turns(np.arange(1.0, hot + 1) ** 3) if hot else np.zeros(TURNS, np.int32)
 
 
 class HotRowsReference(DeviceRuleTrainer):
     """Blocks of one warp with hot rows, one block after the other, in float64.
 
-    A block works on its own copy of the last rows. After every window it exchanges one of them, in turn: what the
-    row has moved since its last exchange goes out, scaled, and what is there then comes in; at its end all go out.
+    A block works on its own copy of the last rows. After every window it exchanges some of them, in turn, each once:
+    what the row has moved since its last exchange goes out, scaled, and what is there then comes in. At its end all
+    go out.
     exchange_scales: (hot,) float64.
     """
 
@@ -236,6 +246,7 @@ class HotRowsReference(DeviceRuleTrainer):
             chunk=chunk, input_scales=problem.input_scales, output_scales=problem.output_scales,
         )  # fmt: skip
         self.exchange_scales = exchange_scales
+        self.turns = turns_of(exchange_scales.size).tolist()
         self.own = self.output_vectors[-exchange_scales.size :]
         self.shared = self.own.copy()
 
@@ -256,8 +267,8 @@ class HotRowsReference(DeviceRuleTrainer):
 
     def _window(self, window: Window, contexts: list, rate: float) -> float:
         loss = super()._window(window, contexts, rate)
-        row = self.turn
-        self.shared[row] += self.exchange_scales[row] * (self.own[row] - self.origin[row])
-        self.own[row] = self.origin[row] = self.shared[row]
-        self.turn = (row + 1) % self.exchange_scales.size
+        for row in {self.turns[(self.turn + e) % TURNS] for e in range(EXCHANGES)}:
+            self.shared[row] += self.exchange_scales[row] * (self.own[row] - self.origin[row])
+            self.own[row] = self.origin[row] = self.shared[row]
+        self.turn += EXCHANGES
         return loss

@@ -13,7 +13,18 @@ from device_cases import (
     Problem,
     launch,
 )
-from w2v.kernels.window import LANES, MOST_SIZE, MOST_WINDOW, NAME, Multiprocessor, group_size, padded, plan
+from w2v.kernels.window import (
+    LANES,
+    MOST_SIZE,
+    MOST_WINDOW,
+    NAME,
+    TURNS,
+    Multiprocessor,
+    exchange_turns,
+    group_size,
+    padded,
+    plan,
+)
 from w2v.kernels.window import Window as Shape
 
 from w2v.config import TrainConfig
@@ -365,3 +376,18 @@ def test_groups_are_few_and_even(kind):
 @pytest.mark.parametrize(("size", "floats"), [(1, 8), (8, 8), (9, 16), (100, 104), (300, 304), (1024, 1024)])
 def test_rows_begin_at_whole_sectors(size, floats):
     assert padded(size) == floats
+
+
+@pytest.mark.parametrize("weights", [[1.0], [1.0, 1.0, 1.0], [100.0, 1.0, 0.01, 30.0], list(range(1, 64))], ids=len)
+def test_turns_follow_the_weights_and_are_spread(weights):
+    weights = np.array(weights, float)
+    turns = exchange_turns(weights)
+    assert turns.dtype == np.int32
+    assert turns.size == TURNS
+    times = np.bincount(turns, minlength=weights.size)
+    assert times.min() >= 1
+    expected = np.maximum(1, TURNS * weights / weights.sum())
+    assert np.abs(times - expected).max() <= 2 + 0.05 * expected.max()
+    for number in range(weights.size):
+        gaps = np.diff(np.flatnonzero(np.concatenate([turns, turns]) == number))
+        assert gaps.max(initial=0) <= 2 * TURNS / times[number] + weights.size

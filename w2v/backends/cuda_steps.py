@@ -9,7 +9,14 @@ from numba import config as numba_config
 from numba import cuda
 
 from w2v.backends.cuda_stream import Segment
-from w2v.backends.in_flight import Contributions, exchange_scale, most_workers, scale, scales
+from w2v.backends.in_flight import (
+    Contributions,
+    exchange_scale,
+    exchange_weights,
+    most_workers,
+    scale,
+    scales,
+)
 from w2v.config import TrainConfig
 from w2v.kernels import rowwise_cuda
 from w2v.kernels import window as window_kernel
@@ -97,15 +104,20 @@ class RawSteps:
         self._scales = self._upload_scales(objective, contributed)
 
     def _upload_scales(self, objective: RowWiseObjective, contributed: Contributions) -> tuple:
-        found = scales(contributed, self.workers)
-        outputs, hot = found.outputs, self.instance.hot
+        """Scales of inputs, of outputs and of what is exchanged of the hot rows; and whose turn that is."""
+        found, hot = scales(contributed, self.workers), self.instance.hot
         self._first_hot = objective.first_hot_row(hot)
-        rows = slice(self._first_hot, self._first_hot + hot)
+        exchanged, turns = np.ones(1, np.float32), np.zeros(window_kernel.TURNS, np.int32)
         if hot:
+            rows = slice(self._first_hot, self._first_hot + hot)
             # A block works on its own copy of these: only its own warps are in flight there.
-            outputs[rows] = scale(contributed.outputs[rows], self.instance.warps - 1)
-        exchanged = exchange_scale(contributed.outputs[rows], self.grid, hot) if hot else np.ones(1, np.float32)
-        return tuple(cuda.to_device(array, self.stream) for array in (found.inputs, outputs, exchanged))
+            found.outputs[rows] = scale(contributed.outputs[rows], self.instance.warps - 1)
+            moved = contributed.outputs[rows] * found.outputs[rows]
+            weights = exchange_weights(contributed.outputs[rows])
+            turns = window_kernel.exchange_turns(weights)
+            between = window_kernel.TURNS / (window_kernel.EXCHANGES * np.bincount(turns, minlength=hot))
+            exchanged = exchange_scale(moved, self.grid, between)
+        return tuple(cuda.to_device(array, self.stream) for array in (found.inputs, found.outputs, exchanged, turns))
 
     @cached_property
     def _kernel(self) -> object:
@@ -121,11 +133,11 @@ class RawSteps:
 
     def train(self, segment: Segment, rows: Rows, rates: tuple[float, float], chunk: int, losses: object) -> None:
         """Launch the training of a segment."""
-        input_scales, output_scales, exchanged = self._scales
+        input_scales, output_scales, exchanged, turns = self._scales
         arguments = (
             segment.words, segment.spans, segment.places, np.int32(chunk), rows.inputs, rows.outputs,
             input_scales, output_scales, segment.targets, segment.target_begins,
-            np.int32(self._first_hot), exchanged, np.float32(rates[0]), np.float32(rates[1]), losses,
+            np.int32(self._first_hot), exchanged, turns, np.float32(rates[0]), np.float32(rates[1]), losses,
         )  # fmt: skip
         with self._launches_on:
             self._kernel(

@@ -79,12 +79,21 @@ def scales(contributed: Contributions, workers: int) -> Scales:
     return Scales(scale(contributed.inputs, workers - 1), scale(contributed.outputs, workers - 1))
 
 
-def exchange_scale(contributed: np.ndarray, blocks: int, windows: int) -> np.ndarray:
-    """Scale of what a block's own copy of each row has moved in ``windows`` of its windows, float32.
+def exchange_weights(contributed: np.ndarray) -> np.ndarray:
+    """How often blocks exchange each of the rows that they have copies of, relative to one another, float64.
 
-    blocks that each learnt the same may be averaged at worst: never less than 1 / blocks.
+    Contributions that are not exchanged in time count less, and the rows that get most of them lose most: but were
+    they exchanged in proportion, the others would hardly ever be. The square root is between the two.
     """
-    return np.maximum(scale(contributed, (blocks - 1) * windows), np.float32(1.0 / blocks))
+    return np.sqrt(contributed)
+
+
+def exchange_scale(contributed: np.ndarray, blocks: int, windows: np.ndarray) -> np.ndarray:
+    """Scale of what a block's own copy of each row has moved in ``windows`` (rows,) of its windows, float32.
+
+    Blocks that have each learnt the same may be averaged at worst: never less than 1 / blocks.
+    """
+    return np.maximum(scale(contributed * windows, blocks - 1), np.float32(1.0 / blocks))
 
 
 def most_workers(contributed: Contributions, windows: float, most: int) -> int:
