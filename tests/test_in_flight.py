@@ -9,6 +9,7 @@ from w2v.backends.in_flight import (
     Contributions,
     contributions,
     exchange_scale,
+    exchange_weights,
     kept_share,
     kept_words,
     mean_scale,
@@ -141,6 +142,18 @@ def test_exchange_scale_by_hand():
     np.testing.assert_allclose(found, [1, 0.75, 0.5, 0.25], rtol=1e-6)
     np.testing.assert_array_equal(exchange_scale(np.array([1e9]), blocks=1, windows=63), [1])
     assert found.dtype == np.float32
+
+
+def test_exchange_scale_of_rows_that_are_exchanged_at_different_times():
+    tau = in_flight.TAU
+    found = exchange_scale(np.array([tau, tau]), blocks=3, windows=np.array([0.25, 1.0]))
+    np.testing.assert_allclose(found, [1, 0.5], rtol=1e-6)
+
+
+def test_rows_with_more_contributions_are_exchanged_more_often_but_not_in_proportion():
+    found = exchange_weights(np.array([1.0, 4.0, 100.0]))
+    assert (np.diff(found) > 0).all()
+    assert 1 < found[2] / found[0] < 100
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)

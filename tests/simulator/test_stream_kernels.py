@@ -162,6 +162,13 @@ def test_paths_begin_where_the_tables_say():
     assert len(set(np.diff(tables.offsets))) > 5
 
 
+@pytest.mark.parametrize("size", [1, 6, 21])
+def test_no_sentence_starts_are_left(size):
+    starts = np.full(size, RUBBISH, np.uint8)
+    stream_cuda.clear_starts[2, 4](starts)
+    assert not starts.any()
+
+
 @pytest.mark.parametrize(("window", "per_pair"), [(3, False), (2, True)])
 def test_noise_is_that_of_the_objective(window, per_pair):
     negative = 3
