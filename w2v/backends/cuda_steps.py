@@ -26,6 +26,8 @@ from w2v.objectives.base import RowWiseObjective
 # Windows that a worker trains in one go, at most and at least; it reads 2 · window rows more for each.
 CHUNK, SMALLEST_CHUNK = 256, 32
 CHUNKS_PER_WORKER = 8
+# Contributions in flight that a row takes without harm which a block holds a copy of, from its own warps.
+OWN_TAU = 32.0
 # The twin: blocks per multiprocessor, and what its scratch may take.
 TWIN_BLOCKS, TWIN_SCRATCH = 8, 1 << 28
 TWIN_THREADS = 4 if numba_config.ENABLE_CUDASIM else rowwise_cuda.MOST_THREADS
@@ -111,12 +113,12 @@ class RawSteps:
         if hot:
             rows = slice(self._first_hot, self._first_hot + hot)
             # A block works on its own copy of these: only its own warps are in flight there.
-            found.outputs[rows] = scale(contributed.outputs[rows], self.instance.warps - 1)
+            found.outputs[rows] = scale(contributed.outputs[rows], self.instance.warps - 1, OWN_TAU)
             moved = contributed.outputs[rows] * found.outputs[rows]
             weights = exchange_weights(contributed.outputs[rows])
             turns = window_kernel.exchange_turns(weights)
             between = window_kernel.TURNS / (window_kernel.EXCHANGES * np.bincount(turns, minlength=hot))
-            exchanged = exchange_scale(moved, self.grid, between)
+            exchanged = exchange_scale(moved, self.grid, between, contributed.output_tau)
         return tuple(cuda.to_device(array, self.stream) for array in (found.inputs, found.outputs, exchanged, turns))
 
     @cached_property

@@ -19,7 +19,7 @@ from w2v.config import TrainConfig
 from w2v.kernels.stream_cpu import keep_thresholds
 from w2v.objectives.base import RowWiseObjective
 
-#: Contributions in flight that a row takes without harm.
+#: Contributions in flight that an input row takes without harm; an output row's are up to the objective.
 TAU = 32.0
 # More workers are worth it while the scales leave this share of what is learnt, or while every row is still left this
 # many contributions an epoch; and while every worker has this many windows.
@@ -32,12 +32,14 @@ FEWEST_WINDOWS = 64
 class Contributions:
     """Expected contributions of a worker to each row in the time that another one holds it.
 
-    inputs (V,), outputs (rows,): float64; windows: how long an input row is held.
+    inputs (V,), outputs (rows,): float64; windows: how long an input row is held; output_tau: contributions in flight
+    that an output row takes without harm.
     """
 
     inputs: np.ndarray
     outputs: np.ndarray
     windows: int
+    output_tau: float = TAU
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,8 @@ def contributions(config: TrainConfig, objective: RowWiseObjective) -> Contribut
     contexts = config.window + 1.0 if config.shrink_windows else 2.0 * config.window
     inputs_at_once = 1.0 if config.model == "cbow" else contexts
     held = 2 * config.window + 1
-    return Contributions(held * contexts * kept, inputs_at_once * objective.expected_touches(kept), held)
+    outputs = inputs_at_once * objective.expected_touches(kept)
+    return Contributions(held * contexts * kept, outputs, held, objective.unseen_contributions)
 
 
 def kept_share(config: TrainConfig, counts: np.ndarray) -> np.ndarray:
@@ -76,7 +79,9 @@ def scale(contributed: np.ndarray, others: int, tau: float = TAU) -> np.ndarray:
 
 def scales(contributed: Contributions, workers: int) -> Scales:
     """The scales of all rows with ``workers`` workers in flight; 1 everywhere where there is one alone."""
-    return Scales(scale(contributed.inputs, workers - 1), scale(contributed.outputs, workers - 1))
+    return Scales(
+        scale(contributed.inputs, workers - 1, TAU), scale(contributed.outputs, workers - 1, contributed.output_tau)
+    )
 
 
 def exchange_weights(contributed: np.ndarray) -> np.ndarray:
@@ -88,12 +93,12 @@ def exchange_weights(contributed: np.ndarray) -> np.ndarray:
     return np.sqrt(contributed)
 
 
-def exchange_scale(contributed: np.ndarray, blocks: int, windows: np.ndarray) -> np.ndarray:
+def exchange_scale(contributed: np.ndarray, blocks: int, windows: np.ndarray, tau: float = TAU) -> np.ndarray:
     """Scale of what a block's own copy of each row has moved in ``windows`` (rows,) of its windows, float32.
 
     Blocks that have each learnt the same may be averaged at worst: never less than 1 / blocks.
     """
-    return np.maximum(scale(contributed * windows, blocks - 1), np.float32(1.0 / blocks))
+    return np.maximum(scale(contributed * windows, blocks - 1, tau), np.float32(1.0 / blocks))
 
 
 def most_workers(contributed: Contributions, windows: float, most: int) -> int:

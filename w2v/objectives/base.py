@@ -31,6 +31,9 @@ class RowWiseObjective(ABC):
     #: How many touches of a hot (input, output) row the other threads together may not have seen yet. More is faster
     #: and, past some point, worse. An input row is touched by every window that its word stands in.
     unseen_touches: ClassVar[tuple[int, int]] = (256, 64)
+    #: How many contributions of GPU workers that have not seen one another an output row takes at full size. More
+    #: diverge at some point; fewer slow the learning of the most used rows.
+    unseen_contributions: ClassVar[float] = 32.0
 
     def __init__(self, counts: np.ndarray, config: TrainConfig) -> None:
         """Build the tables from counts, (V,) int64."""

@@ -21,6 +21,9 @@ class HierarchicalSoftmax(RowWiseObjective):
     in_turn = True
     # Every window goes through the root: at four times as many a point of SimLex-999 was lost.
     unseen_touches = (64, 16)
+    # Every input leans on the top of the tree: where that learns too slowly, the inputs grow to make up for it, and
+    # similarities suffer before anything else.
+    unseen_contributions = 128.0
 
     def _build_tables(self, config: TrainConfig) -> PathTables:
         size = self.counts.size
