@@ -284,15 +284,8 @@ ROWS, LONGEST = 70_000, 24
 # Bytes of local memory per thread, as NVRTC 13.4 has them, of the instances that do not stay in registers: by device,
 # size, kind and window. Narrow windows leave room for hot rows, which take registers.
 STACK_BYTES = {
-    ("sm_90", 512, "cbow hs", 2): 40,
-    ("sm_90", 768, "cbow hs", 2): 48,
-    ("sm_90", 1000, "hs", 2): 120,
-    ("sm_90", 1000, "cbow hs", 2): 96,
+    ("sm_90", 512, "cbow hs", 2): 24,
     ("sm_90", 1000, "cbow hs", 5): 16,
-    ("sm_90", 1024, "hs", 2): 120,
-    ("sm_90", 1024, "cbow hs", 2): 80,
-    ("sm_100", 100, "hs", 5): 8,
-    ("sm_100", 128, "hs", 5): 8,
 }
 SLACK = 16  # for other versions of NVRTC, where there is any
 
