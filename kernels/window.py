@@ -28,7 +28,7 @@ _CBOW_GROUP = (8, 8, 8, 8, 6, 5, 4, 3)
 _WARPS = (16, 8, 8, 4, 4, 4, 4, 4)
 _IN_TURN_WARPS = (12, 8, 8, 4, 4, 4, 4, 4)
 # Nodes of the Huffman tree that a block may hold: whole levels from the root down, in at most this share of memory.
-_HOT_CHOICES = (63, 31, 15, 7)
+_HOT_CHOICES = (31, 15, 7)
 _HOT_SHARE = 1 / 3
 _FEWEST_SHARING = 4
 # How many of them a warp exchanges with global memory after each window, and the length of the list of their turns.

@@ -246,9 +246,23 @@ def test_a_corpus_in_segments_follows_the_rule(workers, segments, config, kernel
     assert_follows_the_rule(config, kernels, CUT)
 
 
+@pytest.mark.parametrize("config", [CASES[1], CASES[3]], ids=name_of)
+def test_hot_rows_of_one_worker_follow_the_rule(workers, monkeypatch, config):
+    from w2v.kernels import window
+
+    plan = window.plan
+    monkeypatch.setattr(window, "plan", lambda *arguments, **shape: replace(plan(*arguments, **shape), hot=15))
+    workers(1)
+    assert_is_expected(config, trained.__wrapped__(config, "raw", WHOLE), WHOLE)
+
+
 def assert_follows_the_rule(config: TrainConfig, kernels: str, segment: int) -> None:
+    """That training leaves what the reference leaves."""
+    assert_is_expected(config, trained(config, kernels, segment), segment)
+
+
+def assert_is_expected(config: TrainConfig, found: Result, segment: int) -> None:
     """That parameters, loss and counts after an epoch are the reference's."""
-    found = trained(config, kernels, segment)
     trainer, loss, *counts = expected(config, found.group, segment)
     assert [found.report.pairs, found.report.kept_words, found.report.words] == counts
     assert found.report.loss == pytest.approx(loss, rel=1e-4)
