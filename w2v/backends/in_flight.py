@@ -25,7 +25,7 @@ TAU = 32.0
 # many contributions an epoch; and while every worker has this many windows.
 SMALLEST_MEAN_SCALE = 0.5
 ENOUGH_CONTRIBUTIONS = 8_000
-FEWEST_WINDOWS = 64
+FEWEST_WINDOWS = 1000
 
 
 @dataclass(frozen=True)
