@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 
 from w2v import KeyedVectors
+from w2v.config import TrainConfig
+from w2v.objectives import make_objective
 
 SCRIPTS = Path(__file__).parent.parent / "scripts"
 
@@ -340,28 +342,35 @@ def test_variants_change_the_kernel_and_leave_no_trace(bench_gpu):
     pytest.importorskip("numba.cuda")
     from w2v.kernels import window
 
-    from w2v.backends import cuda_steps, in_flight
+    from w2v.backends import cuda, cuda_steps, in_flight
 
     h200 = window.Multiprocessor(132, 232_448, 233_472)
     noise = {"size": 128, "window": 5, "negative": 5, "group": 6, "rows": 10_000, "workers": 1024}
     path = {**noise, "negative": 0, "in_turn": True}
-    before = window.plan(h200, **noise), window.plan(h200, **path), in_flight.scale(np.full(1, 10.0), 100)
+    config = TrainConfig(objective="hs")
+    objective = make_objective(config, np.full(100, 100))
+
+    def chosen():
+        scales = in_flight.scales(cuda.contributions(config, objective), 1000)
+        rows = scales.inputs[0], scales.outputs[-1]
+        return window.plan(h200, **noise), window.plan(h200, **path), cuda_steps.chunk_size(10**9, 100), *rows
+
+    before = chosen()
     with bench_gpu.changed(group=4):
-        assert window.plan(h200, **noise).group == 4
+        assert chosen()[0].group == 4
     with bench_gpu.changed(per_unit=8):
-        assert window.plan(h200, **noise).workers_per_unit == window.plan(h200, **path).workers_per_unit == 8
+        assert chosen()[0].workers_per_unit == chosen()[1].workers_per_unit == 8
     with bench_gpu.changed(hot=15):
-        assert window.plan(h200, **path).hot == 15
+        assert chosen()[1].hot == 15
     with bench_gpu.changed(chunk=128):
-        assert cuda_steps.chunk_size(10**9, 100) == 128
-    with bench_gpu.changed(tau=8.0):
-        assert in_flight.scale(np.full(1, 10.0), 100)[0] == pytest.approx(before[2][0] / 4)
-        assert in_flight.TAU == 8
+        assert chosen()[2] == 128
+    with bench_gpu.changed(tau=in_flight.TAU / 4):
+        assert chosen()[3:] == pytest.approx((before[3] / 4, before[4]))
+    with bench_gpu.changed(output_tau=objective.unseen_contributions / 4):
+        assert chosen()[3:] == pytest.approx((before[3], before[4] / 4))
     with bench_gpu.changed(per_unit=16, hot=127), pytest.raises(ValueError, match="does not fit"):
-        window.plan(h200, **path)
-    after = window.plan(h200, **noise), window.plan(h200, **path), in_flight.scale(np.full(1, 10.0), 100)
-    assert after == before
-    assert (cuda_steps.CHUNK, in_flight.TAU) == (256, 32)
+        chosen()
+    assert chosen() == before
 
 
 def test_scores_are_named_after_their_files(benchmark, tmp_path):
