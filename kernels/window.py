@@ -26,7 +26,7 @@ _SKIPGRAM_GROUP = (6, 6, 6, 4, 3, 2, 2, 1)
 _IN_TURN_GROUP = (6, 6, 3, 2, 1, 1, 1, 1)
 _CBOW_GROUP = (8, 8, 8, 8, 6, 5, 4, 3)
 _WARPS = (16, 8, 8, 4, 4, 4, 4, 4)
-_IN_TURN_WARPS = (12, 8, 8, 4, 4, 4, 4, 4)
+_TREE_WARPS = (12, 8, 8, 4, 4, 4, 4, 4)
 # Nodes of the Huffman tree that a block may hold: whole levels from the root down, in at most this share of memory.
 _HOT_CHOICES = (31, 15, 7)
 _HOT_SHARE = 1 / 3
@@ -159,7 +159,7 @@ def plan(
     flags = {"cbow": cbow, "cbow_sum": cbow_sum, "per_pair": per_pair, "in_turn": in_turn and not cbow}
     one = Window(size, window, negative, group, **flags)
     slices = -(-one.pitch // (4 * LANES))
-    most = (_IN_TURN_WARPS if one.in_turn else _WARPS)[slices - 1]
+    most = (_TREE_WARPS if negative == 0 else _WARPS)[slices - 1]
     # Registers are dealt out by quarters of a multiprocessor: totals that are no multiple of 4 waste some.
     totals = [count for count in (16, 12, 8, 4, 3, 2, 1) if count <= min(most, max(1, workers))]
     for total in totals:

@@ -121,7 +121,7 @@ def test_compute_sanitizer_is_optional(gpu_check, monkeypatch):
 
 
 def test_a_part_is_shown_and_kept(gpu_check, capsys):
-    code = "import os; print('one'); os.write(2, b'two\\xff'); raise SystemExit(3)"
+    code = "import os; print('one'); os.write(2, b'two\\xff\\n'); raise SystemExit(3)"
     status, output = gpu_check.run([sys.executable, "-c", code], dict(os.environ), 60)
     assert status == 3
     assert sorted(output.split()) == ["one", "two\ufffd"]

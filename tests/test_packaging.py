@@ -95,7 +95,7 @@ def test_wheel_holds_the_kernels_inside_the_package_and_no_other_top_level_name(
     tops = {name.partition("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"w2v"}
     shipped = {name.removeprefix("w2v/kernels/") for name in names if name.startswith("w2v/kernels/")}
-    kernels = {path.name for path in (ROOT / "kernels").iterdir() if path.suffix in {".py", ".cu", ".md"}}
+    kernels = {path.name for path in (ROOT / "kernels").iterdir() if path.suffix in {".py", ".cu", ".cuh", ".md"}}
     assert shipped == kernels
 
 

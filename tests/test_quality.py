@@ -42,7 +42,7 @@ def trained(corpus, **settings):
 # About what 3.7 million words give; chance is 0 ± 6 (pairs) and 0.003 % (analogies).
 @pytest.mark.parametrize(
     ("objective", "model", "pairs", "analogies"),
-    [("ns", "skipgram", 40, 5), ("hs", "skipgram", 40, 5), ("ns", "cbow", 35, 3), ("hs", "cbow", 35, 3)],
+    [("ns", "skipgram", 40, 5), ("hs", "skipgram", 40, 5), ("ns", "cbow", 35, 3), ("hs", "cbow", 30, 3)],
 )
 def test_scores_on_english_are_far_above_chance(english, objective, model, pairs, analogies):
     vectors, record = trained(english, objective=objective, model=model)
