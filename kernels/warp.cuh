@@ -88,6 +88,12 @@ __device__ __forceinline__ void take_row(Row& row, const float4* from, int lane)
     for (int v = 0; v < SLICES; v++) row.part[v] = holds(v, lane) ? from[v * LANES] : zero4();
 }
 
+__device__ __forceinline__ void take_sum(Row& row, const float4* one, const float4* other, int lane) {
+#pragma unroll
+    for (int v = 0; v < SLICES; v++)
+        row.part[v] = holds(v, lane) ? plus(one[v * LANES], other[v * LANES]) : zero4();
+}
+
 __device__ __forceinline__ void put_row(float4* to, const Row& row, int lane) {
 #pragma unroll
     for (int v = 0; v < SLICES; v++)

@@ -7,13 +7,16 @@
 //                  contexts that meet them; the next context row, read one window ahead.
 //   shared memory  per warp: a ring of 2·WINDOW + 1 context rows, each as it is now (value) and as it was read
 //                  (origin). A lane reads and writes only its own floats of it, so that the ring needs no barrier.
-//                  per block, hierarchical softmax: the HOT top nodes of the tree, value and origin; after every
-//                  window a warp exchanges EXCHANGES of them with global memory.
+//                  per block, hierarchical softmax: the HOT top nodes of the tree, as they were read (origin) and what
+//                  the block has gained since, of which they are the sum; after every window a warp exchanges EXCHANGES
+//                  of them with global memory.
 //   global memory  an input row is read when it enters the ring and gets value − origin when it leaves; an output row
 //                  is read for its group and gets its movement after it.
 // What races by design: reads of rows that other warps add to (they may be stale by a window of each warp in flight,
 // so that the movement of a row is scaled by min(1, τ / contributions in flight), see w2v/backends/in_flight.py);
-// and the warps of a block on its hot rows, where an update may rarely be lost to another one's.
+// and the warps of a block on its hot rows. There a step may be lost to another warp's, or a gain go out twice where
+// an exchange falls between the two halves of an addition; because only gains are added to, never rows that came in
+// from outside, what other blocks have learnt cannot be undone by it.
 //
 // Spliced in front, besides what warp.cuh wants: WINDOW; NEGATIVE, noise words per window, 0 for a Huffman path;
 // GROUP, targets met at once; CBOW, CBOW_SUM, PER_PAIR (noise for every context), IN_TURN (a pair of contexts sees the
@@ -181,8 +184,8 @@ extern "C" __global__ void __launch_bounds__(WARPS * LANES, BLOCKS) train_window
     float* losses) {                            // (chunks,) nats
     extern __shared__ float4 shared[];
     const int lane = threadIdx.x % LANES, warp = threadIdx.x / LANES;
-    float4* const hot_value = shared + lane;
-    float4* const hot_origin = hot_value + HOT * QUADS;
+    float4* const hot_origin = shared + lane;
+    float4* const hot_gained = hot_origin + HOT * QUADS;
     float4* const value = shared + 2 * HOT * QUADS + warp * WARP_QUADS + lane;
     float4* const origin = value + RING_QUADS;
     float4* steps = shared + 2 * HOT * QUADS + warp * WARP_QUADS + 2 * RING_QUADS;
@@ -195,8 +198,10 @@ extern "C" __global__ void __launch_bounds__(WARPS * LANES, BLOCKS) train_window
     for (int h = warp; h < HOT; h += WARPS) {
         Row row;
         read_row(row, row_of(output_rows, first_hot + h), lane);
-        put_row(hot_value + h * QUADS, row, lane);
         put_row(hot_origin + h * QUADS, row, lane);
+#pragma unroll
+        for (int v = 0; v < SLICES; v++) row.part[v] = zero4();
+        put_row(hot_gained + h * QUADS, row, lane);
     }
     if (HOT) __syncthreads();
     int turn = warp;
@@ -306,7 +311,8 @@ extern "C" __global__ void __launch_bounds__(WARPS * LANES, BLOCKS) train_window
                     for (int k = 0; k < GROUP; k++) {
                         const int id = __shfl_sync(EVERYONE, target.row, held + k);
                         if (HOT && id >= first_hot)
-                            take_row(group.row[k], hot_value + (id - first_hot) * QUADS, lane);
+                            take_sum(group.row[k], hot_origin + (id - first_hot) * QUADS,
+                                     hot_gained + (id - first_hot) * QUADS, lane);
                         else
                             read_row(group.row[k], row_of(output_rows, id), lane);
                     }
@@ -357,7 +363,7 @@ extern "C" __global__ void __launch_bounds__(WARPS * LANES, BLOCKS) train_window
                         if (its_scale == 0.f) continue;
                         const bool hot = HOT && id >= first_hot;
                         float4* const to = row_of(output_rows, id);
-                        float4* const hot_to = hot_value + (id - first_hot) * QUADS;
+                        float4* const hot_to = hot_gained + (id - first_hot) * QUADS;
 #pragma unroll
                         for (int v = 0; v < SLICES; v++) {
                             if (!holds(v, lane)) continue;
@@ -404,9 +410,10 @@ extern "C" __global__ void __launch_bounds__(WARPS * LANES, BLOCKS) train_window
                     for (int v = 0; v < SLICES; v++) {
                         if (!holds(v, lane)) continue;
                         const int at = exchanged[e] * QUADS + v * LANES;
-                        const float4 moved = times(its_scale, minus(hot_value[at], hot_origin[at]));
+                        const float4 moved = times(its_scale, hot_gained[at]);
                         add_to_shared_row(to + v * LANES, moved);
-                        hot_value[at] = hot_origin[at] = plus(now[e].part[v], moved);
+                        hot_origin[at] = plus(now[e].part[v], moved);
+                        hot_gained[at] = zero4();
                     }
                 }
             }
@@ -425,7 +432,7 @@ extern "C" __global__ void __launch_bounds__(WARPS * LANES, BLOCKS) train_window
         for (int v = 0; v < SLICES; v++) {
             if (!holds(v, lane)) continue;
             const int at = h * QUADS + v * LANES;
-            add_to_shared_row(to + v * LANES, times(its_scale, minus(hot_value[at], hot_origin[at])));
+            add_to_shared_row(to + v * LANES, times(its_scale, hot_gained[at]));
         }
     }
 }
