@@ -387,6 +387,50 @@ def test_all_workers_at_once_learn_what_the_cpu_learns(model, objective, size, w
         assert found[-1] < found[0]
 
 
+@pytest.mark.parametrize("alpha", [None, 0.1])
+@pytest.mark.parametrize("objective", ["ns", "hs"])
+@pytest.mark.parametrize("model", ["skipgram", "cbow"])
+def test_a_corpus_that_keeps_the_whole_device_busy_learns_what_the_cpu_learns(model, objective, alpha):
+    """Several warps share hot rows, on all multiprocessors, as they do for any corpus of some size."""
+    config = TrainConfig(
+        model=model, objective=objective, vector_size=128, alpha=alpha, sample=0.0, epochs=2
+    ).resolved()
+    ids, counts = corpus(6_000_000, 20_000)
+    backend = cuda_backend(config, counts)
+    instance = backend._steps.instance
+    assert instance.warps >= 4
+    assert (instance.hot > 0) == (objective == "hs")
+    assert backend._steps.workers > 2 * instance.warps
+    found = losses(config, backend, ids)
+    assert all(np.isfinite(rows).all() for rows in backend.parameters().values())
+    known = losses(config, cpu_backend(config, counts, available_cores()), ids)
+    assert (1 - BELOW) * known[-1] < found[-1] < (1 + LOSS) * known[-1]
+
+
+def test_rows_past_two_to_the_31_floats():
+    """Only the last words of a vocabulary of 9 GB a matrix are trained, and only they move."""
+    from numba import cuda
+
+    size, words, last = 1024, 2_200_000, 64
+    if cuda.current_context().get_memory_info()[0] < 24 << 30:
+        pytest.skip("needs 24 GB of GPU memory")
+    config = TrainConfig(vector_size=size, negative=1, sample=0.0).resolved()
+    counts = np.ones(words, np.int64)
+    backend = cuda_backend(config, counts)
+    before = backend._rows.inputs[words - 2 * last :].copy_to_host()
+    ids = np.random.default_rng(0).integers(words - last, words, 5_000).astype(np.int32)
+    ids[::25] = -1
+    ids = ids[1:]
+    ids[-1] = -1
+    report = backend.train_epoch(ids, 0, lambda fraction: 0.05, silent)
+    report = backend.train_epoch(ids, 1, lambda fraction: 0.05, silent)
+    after = backend._rows.inputs[words - 2 * last :].copy_to_host()
+    assert np.isfinite(report.loss)
+    assert report.words == (ids >= 0).sum()
+    np.testing.assert_array_equal(after[:last], before[:last])
+    assert (np.abs(after[last:] - before[last:]).max(axis=1) > 0).all()
+
+
 @pytest.mark.parametrize("objective", ["ns", "hs"])
 @pytest.mark.parametrize("model", ["skipgram", "cbow"])
 def test_the_twin_with_all_its_workers_learns_the_same(model, objective):

@@ -43,8 +43,8 @@ class CudaBackend:
         self.notes: list[str] = []
         self.device, multiprocessor = _current_device()
         pitch = padded(config.vector_size)
-        self._parameter_bytes = 4 * pitch * (objective.counts.size + objective.output_rows)
-        self._needed = self._parameter_bytes + DeviceStream.table_bytes(objective)
+        rows = objective.counts.size + objective.output_rows
+        self._needed = 4 * (pitch + 1) * rows + DeviceStream.table_bytes(objective)
         require_memory(self._needed + RESERVE, _free_memory(), _LOWER)
         with out_of_memory_reported(self._needed, _LOWER):
             self._stream = cuda.stream()
@@ -88,6 +88,10 @@ class CudaBackend:
 
     def upload(self, ids: np.ndarray) -> None:
         """Bring the corpus to the device, whole where it fits."""
+        if self._source.holds(ids):
+            return
+        self._stream.synchronize()
+        self._source.release()
         with out_of_memory_reported(self._needed, "--negative, --window or --vector-size"):
             self._source.upload(ids, max(0, _free_memory() - RESERVE))
         self._stream.synchronize()
@@ -127,6 +131,12 @@ class CudaBackend:
     ) -> EpochReport:
         """Train one pass; the host only launches, and looks at what was done a few segments ago."""
         self.upload(ids)
+        with out_of_memory_reported(self._needed, "--negative, --window or --vector-size"):
+            return self._train_epoch(epoch, schedule, progress)
+
+    def _train_epoch(
+        self, epoch: int, schedule: Callable[[float], float], progress: Callable[[EpochReport], None]
+    ) -> EpochReport:
         self._source.begin_epoch()
         waiting: deque[_Snapshot] = deque()
         report = EpochReport()
@@ -174,8 +184,11 @@ class _Snapshot:
 
 
 def _free_memory() -> int:
-    free = cuda.current_context().get_memory_info()[0]
-    return int(min(free, 1 << 62))  # the simulator's is infinite
+    context = cuda.current_context()
+    if numba_config.ENABLE_CUDASIM:
+        return 1 << 62
+    context.memory_manager.deallocations.clear()  # numba keeps what is freed for a while
+    return int(context.get_memory_info()[0])
 
 
 def _current_device() -> tuple[str, Multiprocessor]:

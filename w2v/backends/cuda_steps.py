@@ -131,6 +131,9 @@ class RawSteps:
         """The CUDA stream as CuPy knows it."""
         import cupy
 
+        if hasattr(cupy.cuda.Stream, "from_external") and hasattr(self.stream, "__cuda_stream__"):
+            # In place of what CuPy 14 deprecates.
+            return cupy.cuda.Stream.from_external(self.stream)
         return cupy.cuda.ExternalStream(int(self.stream))
 
     def train(self, segment: Segment, rows: Rows, rates: tuple[float, float], chunk: int, losses: object) -> None:

@@ -78,8 +78,8 @@ class DeviceStream:
             # A vocabulary of one word has no paths, but kernels look at the first entry before they know.
             self._paths = cuda.to_device(paths if paths.size else np.zeros(1, np.int32), stream)
             self._offsets = cuda.to_device(tables.offsets, stream)
-        self._capacity = 0
         self._corpus: _Resident | _Staged | None = None
+        self.release()
 
     @staticmethod
     def table_bytes(objective: RowWiseObjective) -> int:
@@ -98,14 +98,21 @@ class DeviceStream:
         own = 2 * (4 + 8 + 1) + 4
         return own + (4 * self._lists * (1 + self.config.negative) if self._noise else 8)
 
+    def holds(self, ids: np.ndarray) -> bool:
+        """Whether this very array is the corpus at hand."""
+        return self._corpus is not None and self._corpus.ids is ids
+
+    def release(self) -> None:
+        """Let go of the corpus and of the buffers of its segments; nothing on the device may be using them."""
+        self._corpus = None
+        self._sides = self._counts = self._spans = self._drawn = self._begins = None
+
     def upload(self, ids: np.ndarray, free: int) -> None:
         """Bring a corpus to the device, whole where ``free`` bytes suffice; raises DeviceError where nothing does.
 
         ids: (N,) int32, kept and read again in every epoch where it is not whole on the device.
         """
-        if self._corpus is not None and self._corpus.ids is ids:
-            return
-        self._corpus = None
+        self.release()
         # A segment keeps to an eighth of the memory, and gives way to the corpus where that makes room for it.
         segment = min(SEGMENT, ids.size, max(SMALLEST_SEGMENT, free // (8 * self.place_bytes)))
         resident = ids.nbytes + self._bytes(segment) <= free
@@ -121,9 +128,6 @@ class DeviceStream:
 
     def _reserve(self, segment: int) -> None:
         capacity = segment + 2 * self.config.window + 1
-        if capacity <= self._capacity:
-            return
-        self._capacity = capacity
         self._sides = (_Places(capacity), _Places(capacity))
         self._counts = cuda.device_array(self._tiles(segment), np.int32)
         self._spans = cuda.device_array(capacity, np.uint32)
