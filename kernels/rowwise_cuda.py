@@ -85,6 +85,13 @@ def _logistic(sign, z):
 
 
 @kernel
+def grow_scales(given, factor, scales):
+    """scales = min(1, factor · given). given, scales: (rows,) float32; factor: float32, 1 or more."""
+    for row in range(cuda.grid(1), given.size, cuda.gridsize(1)):
+        scales[row] = min(numba.float32(1.0), factor * given[row])
+
+
+@kernel
 def train_windows(
     words, spans, places, chunk, inputs, outputs, input_scales, output_scales, targets, target_begins,
     window, negative, group, cbow, cbow_sum, per_pair, in_turn, rate_begin, rate_end, ring, groups, losses,

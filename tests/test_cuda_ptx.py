@@ -30,6 +30,7 @@ SIGNATURES = {
     "stream_cuda.add_losses": ((FLOATS, INTS, INT, SUMS), True),
     "stream_cuda.fill_uniform": ((MATRIX, INT, "float64", KEY), True),
     "stream_cuda.find_unsound": ((MATRIX, INTS, INT), True),
+    "rowwise_cuda.grow_scales": ((FLOATS, "float32", FLOATS), False),
     "rowwise_cuda.train_windows": (
         (INTS, WORDS, INTS, INT, MATRIX, MATRIX, FLOATS, FLOATS, INTS, LONGS, INT, INT, INT, FLAG, FLAG, FLAG, FLAG)
         + ("float32", "float32", SCRATCH, SCRATCH, FLOATS),

@@ -89,3 +89,24 @@ def test_blocks_share_the_chunks():
     problem = Problem.of_ids(settings, Fenced(settings, zipf_counts(words), chunks), ids)
     found = train(problem, chunk=chunk, grid=2, threads=2)
     problem.assert_close(found, *problem.train_reference(chunk))
+
+
+def test_scales_grow_up_to_one():
+    given = np.array([0.001, 0.3, 0.5, 0.9, 1.0], np.float32)
+    scales = np.full(5, np.nan, np.float32)
+    rowwise_cuda.grow_scales[2, 2](given, np.float32(2.0), scales)
+    np.testing.assert_allclose(scales, [0.002, 0.6, 1.0, 1.0, 1.0], rtol=1e-6)
+    rowwise_cuda.grow_scales[1, 8](given, np.float32(1.0), scales)
+    np.testing.assert_array_equal(scales, given)
+
+
+@pytest.mark.parametrize(("rate", "factor"), [(0.5, 1.0), (0.05, 1.0), (0.025, 2.0), (0.005, 10.0), (0.0, 1e6)])
+def test_scales_grow_as_the_learning_rate_falls(rate, factor):
+    from numba import cuda
+
+    from w2v.backends.cuda_steps import _GrowingScales
+
+    given = np.array([1e-7, 0.04, 0.5, 1.0], np.float32)
+    found = _GrowingScales((given, given[::-1].copy()), TrainConfig(alpha=0.05), cuda.stream()).at(rate)
+    np.testing.assert_allclose(found[0].copy_to_host(), np.minimum(1, factor * given), rtol=1e-5)
+    np.testing.assert_allclose(found[1].copy_to_host(), np.minimum(1, factor * given)[::-1], rtol=1e-5)

@@ -8,7 +8,7 @@ import numpy as np
 from numba import config as numba_config
 from numba import cuda
 
-from w2v.backends.cuda_stream import Segment
+from w2v.backends.cuda_stream import GRID, THREADS, Segment
 from w2v.backends.in_flight import (
     Contributions,
     exchange_scale,
@@ -53,6 +53,28 @@ class Steps(Protocol):
 def chunk_size(windows: int, workers: int) -> int:
     """Windows per chunk, so that every worker gets several of a segment's chunks where there are enough windows."""
     return int(min(CHUNK, max(SMALLEST_CHUNK, windows // (CHUNKS_PER_WORKER * workers))))
+
+
+class _GrowingScales:
+    """Scales of rows on the device, which grow as the learning rate falls.
+
+    What contributions in flight do to a row is proportional to the learning rate: at a tenth of it ten times as many
+    do no harm.
+    """
+
+    def __init__(self, arrays: tuple[np.ndarray, ...], config: TrainConfig, stream: object) -> None:
+        """arrays: float32 each, as they are at the learning rate that training begins with."""
+        self._full_rate = config.resolved().alpha
+        self._stream = stream
+        self._given = [cuda.to_device(array, stream) for array in arrays]
+        self._now = [cuda.to_device(array, stream) for array in arrays]
+
+    def at(self, rate: float) -> list[object]:
+        """The device arrays, as they are for a learning rate and until the next call."""
+        factor = np.float32(max(1.0, self._full_rate / max(rate, 1e-6 * self._full_rate, 1e-30)))
+        for given, now in zip(self._given, self._now, strict=True):
+            rowwise_cuda.grow_scales[GRID, THREADS, self._stream](given, factor, now)
+        return self._now
 
 
 class _Shape:
@@ -103,9 +125,13 @@ class RawSteps:
             self.instance = window_kernel.plan(device, workers=workers // device.count, **arguments)
         self.grid = min(device.count * self.instance.blocks, max(1, workers // self.instance.warps))
         self.workers = self.grid * self.instance.warps
-        self._scales = self._upload_scales(objective, contributed)
+        scales_of_rows, turns = self._find_scales(objective, contributed)
+        self._scales = _GrowingScales(scales_of_rows, config, stream)
+        self._turns = cuda.to_device(turns, stream)
 
-    def _upload_scales(self, objective: RowWiseObjective, contributed: Contributions) -> tuple:
+    def _find_scales(
+        self, objective: RowWiseObjective, contributed: Contributions
+    ) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
         """Scales of inputs, of outputs and of what is exchanged of the hot rows; and whose turn that is."""
         found, hot = scales(contributed, self.workers), self.instance.hot
         self._first_hot = objective.first_hot_row(hot)
@@ -119,7 +145,7 @@ class RawSteps:
             turns = window_kernel.exchange_turns(weights)
             between = window_kernel.TURNS / (window_kernel.EXCHANGES * np.bincount(turns, minlength=hot))
             exchanged = exchange_scale(moved, self.grid, between, contributed.output_tau)
-        return tuple(cuda.to_device(array, self.stream) for array in (found.inputs, found.outputs, exchanged, turns))
+        return (found.inputs, found.outputs, exchanged), turns
 
     @cached_property
     def _kernel(self) -> object:
@@ -138,11 +164,11 @@ class RawSteps:
 
     def train(self, segment: Segment, rows: Rows, rates: tuple[float, float], chunk: int, losses: object) -> None:
         """Launch the training of a segment."""
-        input_scales, output_scales, exchanged, turns = self._scales
+        input_scales, output_scales, exchanged = self._scales.at(rates[0])
         arguments = (
             segment.words, segment.spans, segment.places, np.int32(chunk), rows.inputs, rows.outputs,
             input_scales, output_scales, segment.targets, segment.target_begins,
-            np.int32(self._first_hot), exchanged, turns, np.float32(rates[0]), np.float32(rates[1]), losses,
+            np.int32(self._first_hot), exchanged, self._turns, np.float32(rates[0]), np.float32(rates[1]), losses,
         )  # fmt: skip
         with self._launches_on:
             self._kernel(
@@ -181,15 +207,15 @@ class TwinSteps:
         most = max(1, min(device.count * TWIN_BLOCKS, TWIN_SCRATCH // one))
         self.workers = most_workers(contributed, windows, most)
         found = scales(contributed, self.workers)
-        self._scales = cuda.to_device(found.inputs, stream), cuda.to_device(found.outputs, stream)
+        self._scales = _GrowingScales((found.inputs, found.outputs), config, stream)
         self._ring = cuda.device_array((self.workers, 2, slots, pitch), np.float32)
         self._groups = cuda.device_array((self.workers, 2, self.shape.group + 1, pitch), np.float32)
 
     def train(self, segment: Segment, rows: Rows, rates: tuple[float, float], chunk: int, losses: object) -> None:
         """Launch the training of a segment."""
-        config, shape = self.config, self.shape
+        config, shape, scales = self.config, self.shape, self._scales.at(rates[0])
         rowwise_cuda.train_windows[self.workers, self.threads, self.stream](
-            segment.words, segment.spans, segment.places, chunk, rows.inputs, rows.outputs, *self._scales,
+            segment.words, segment.spans, segment.places, chunk, rows.inputs, rows.outputs, *scales,
             segment.targets, segment.target_begins, config.window, shape.negative, shape.group, shape.cbow,
             config.cbow_sum, config.negatives_per_pair, shape.in_turn, np.float32(rates[0]), np.float32(rates[1]),
             self._ring, self._groups, losses,

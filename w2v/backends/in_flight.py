@@ -6,9 +6,10 @@ of times too long, and training diverges. So the movement of a row is scaled by
 
     min(1, τ / n),   n = expected contributions to the row by the other workers between its reading and its writing,
 
-which leaves all but the most frequent rows alone. An output row is held for one window, an input row for the
-2·window + 1 windows that it stands in a worker's ring. n comes from the counts, before training. Where a corpus is
-so small that this would damp nearly everything, fewer workers are kept in flight.
+which leaves all but the most frequent rows alone. It is for the learning rate that training begins with, and grows as
+that falls (``cuda_steps``). An output row is held for one window, an input row for the 2·window + 1 windows that it
+stands in a worker's ring. n comes from the counts, before training. Where a corpus is so small that this would damp
+nearly everything, fewer workers are kept in flight.
 """
 
 from dataclasses import dataclass
