@@ -44,7 +44,7 @@ def process(*arguments, **environment):
 @pytest.mark.parametrize("model", ["skipgram", "cbow"])
 def test_model_folder(text, tmp_path, objective, model):
     out = tmp_path / "model"
-    result = invoke("train", text, "-o", out, *FAST, "--objective", objective, "--model", model)
+    result = invoke("train", text, "-o", out, *FAST, "--objective", objective, "--model", model, "--device", "cpu")
     assert result.exit_code == 0, result.output
     assert result.stdout == ""
     lines = result.stderr.splitlines()
