@@ -8,9 +8,10 @@ from dataclasses import asdict, dataclass, fields, replace
 from w2v.errors import ConfigError
 
 MODELS = ("skipgram", "cbow")
-OBJECTIVES = ("ns", "hs")
+OBJECTIVES = ("ns", "hs", "class", "adaptive", "full")
 DEVICES = ("auto", "cpu", "cuda")
 KERNELS = ("raw", "numba")
+OUTPUT_BIASES = ("unigram", "none")
 
 # Where the learning rate starts unless --alpha says otherwise, by (objective, model): the best of a sweep on 17
 # million words of English (kernels/NOTES.md). Negatives shared by a window's contexts want more than word2vec.c's
@@ -20,9 +21,18 @@ DEFAULT_ALPHA = {
     ("ns", "cbow"): 0.075,
     ("hs", "skipgram"): 0.0375,
     ("hs", "cbow"): 0.05,
+    # Row-wise Adagrad, whose steps do not shrink with the gradient.
+    **{(objective, model): 0.1 for objective in ("class", "adaptive", "full") for model in MODELS},
 }
 # Where word2vec.c stops the linear decay, as a share of the start.
 MIN_ALPHA_RATIO = 1e-4
+
+# Options that only some objectives have a use for.
+_OWN_OPTIONS = {
+    ("adaptive",): ("cutoffs", "clusters", "div_value", "shortlist", "cost_model"),
+    ("class",): ("classes",),
+    ("class", "adaptive", "full"): ("batch_pairs", "output_bias"),
+}
 
 
 @dataclass(frozen=True)
@@ -30,7 +40,8 @@ class TrainConfig:
     """Hyper-parameters of one training run; the names are the command line's.
 
     ``alpha`` and ``min_alpha`` of None mean the objective's default (see ``resolved``). Raises ConfigError on a
-    value out of range or on a contradiction; the message names the option and what it takes.
+    value out of range or on a contradiction; the message names the option and what it takes. ``cutoffs`` is "auto",
+    or rising ends of the short-list and of the clusters but the last, as numbers or as a text with commas.
     """
 
     model: str = "skipgram"
@@ -54,6 +65,15 @@ class TrainConfig:
     negatives_per_pair: bool = False
     cbow_sum: bool = False
     shrink_windows: bool = True
+    cutoffs: str | tuple[int, ...] = "auto"
+    clusters: int | None = None
+    div_value: float = 2.0
+    shortlist: bool = True
+    classes: int | None = None
+    batch_pairs: int | None = None
+    output_bias: str = "unigram"
+    cost_model: str | None = None
+    heldout: float = 0.0
 
     def __post_init__(self) -> None:
         """Check every field once, at construction."""
@@ -61,15 +81,26 @@ class TrainConfig:
         _one_of("objective", self.objective, OBJECTIVES)
         _one_of("device", self.device, DEVICES)
         _one_of("kernels", self.kernels, KERNELS)
+        _one_of("output_bias", self.output_bias, OUTPUT_BIASES)
+        object.__setattr__(self, "cutoffs", _cutoffs(self.cutoffs))
         _integer("vector_size", self.vector_size, 1, 65536)
         _integer("window", self.window, 1, 1000)
         _integer("min_count", self.min_count, 0, 2**62)
         _integer("negative", self.negative, 1, 1024)
         _integer("epochs", self.epochs, 1, 1_000_000)
         _integer("seed", self.seed, 0, 2**64 - 1)
-        for name, most in (("threads", 1024), ("max_vocab_size", 2**31), ("max_final_vocab", 2**31)):
+        for name, least, most in (
+            ("threads", 1, 1024),
+            ("max_vocab_size", 1, 2**31),
+            ("max_final_vocab", 1, 2**31),
+            ("clusters", 2, 15),
+            ("classes", 1, 2**31),
+            ("batch_pairs", 1, 2**31),
+        ):
             if getattr(self, name) is not None:
-                _integer(name, getattr(self, name), 1, most)
+                _integer(name, getattr(self, name), least, most)
+        _number("div_value", self.div_value, 1.0, 65536.0)
+        _number("heldout", self.heldout, 0.0, 0.5)
         _number("noise_power", self.noise_power, -10.0, 10.0)
         _number("sample", self.sample, 0.0, 1.0)
         if self.negatives_per_pair and self.objective != "ns":
@@ -81,6 +112,19 @@ class TrainConfig:
             start = self.resolved().alpha
             if self.min_alpha > start:
                 raise ConfigError(f"--min-alpha {self.min_alpha:g} is above --alpha {start:g}: lower it")
+
+        self._check_softmax_options()
+
+    def _check_softmax_options(self) -> None:
+        """Refuse options of another objective, which would have no effect."""
+        defaults = {field.name: field.default for field in fields(self)}
+        for objectives, names in _OWN_OPTIONS.items():
+            for name in names:
+                if self.objective not in objectives and getattr(self, name) != defaults[name]:
+                    option = "--no-shortlist" if name == "shortlist" else _option(name)
+                    raise ConfigError(f"{option} is for --objective {' or '.join(objectives)}, not {self.objective}")
+        if self.clusters is not None and self.cutoffs != "auto":
+            raise ConfigError("--clusters chooses among cut-offs: give it or --cutoffs, not both")
 
     def resolved(self) -> TrainConfig:
         """The same configuration with ``alpha`` and ``min_alpha`` filled in."""
@@ -124,3 +168,20 @@ def _number(name: str, value: object, low: float, high: float) -> None:
         raise ConfigError(f"{_option(name)} takes a number, not {value!r}")
     if not (math.isfinite(value) and low <= value <= high):
         raise ConfigError(f"{_option(name)} {value:g} is out of range: use {low:g} to {high:g}")
+
+
+def _cutoffs(value: object) -> str | tuple[int, ...]:
+    """Cut-offs as "auto" or rising positive numbers; ConfigError otherwise."""
+    if value == "auto":
+        return "auto"
+    try:
+        parts = value.split(",") if isinstance(value, str) else list(value)
+        numbers = tuple(int(part) if isinstance(part, str) else part.__index__() for part in parts)
+    except (TypeError, ValueError, AttributeError):
+        raise ConfigError(
+            f"--cutoffs {value!r} is not understood: use auto or rising numbers such as 2000,10000"
+        ) from None
+    if not numbers or numbers[0] < 1 or any(a >= b for a, b in zip(numbers, numbers[1:], strict=False)):
+        shown = ",".join(map(str, numbers))
+        raise ConfigError(f"--cutoffs {shown} must rise and begin above 0: use numbers such as 2000,10000")
+    return numbers

@@ -23,8 +23,8 @@ _model_options = combine(
         help="Predict the context's words from a word, or a word from its context.",
     ),
     click.option(
-        "--objective", type=click.Choice(["ns", "hs"]), default="ns", show_default=True,
-        help="Negative sampling, or hierarchical softmax over the Huffman tree.",
+        "--objective", type=click.Choice(["ns", "hs", "class", "adaptive", "full"]), default="ns", show_default=True,
+        help="Negative sampling; hierarchical softmax over the Huffman tree; class-based, adaptive or full softmax.",
     ),
     click.option("--vector-size", "-size", type=int, default=100, show_default=True, help="Dimensions."),
     click.option(
@@ -46,10 +46,45 @@ _model_options = combine(
     ),
 )  # fmt: skip
 
+_softmax_options = combine(
+    click.option(
+        "--cutoffs", default="auto", show_default=True, metavar="auto|N,N,..",
+        help="Where the short-list and the clusters end, by rank of frequency (adaptive); auto takes the cheapest "
+        "under the cost model.",
+    ),
+    click.option(
+        "--clusters", type=int,
+        help="Number of clusters, the head included, for --cutoffs auto.  [default: the best of 2 to 15]",
+    ),
+    click.option(
+        "--div-value", type=float, default=2.0, show_default=True,
+        help="By how much each cluster's vectors are shorter than the one's before (adaptive).",
+    ),
+    click.option("--no-shortlist", is_flag=True, help="Put every word into a cluster (adaptive)."),
+    click.option(
+        "--cost-model", metavar="FILE",
+        help="What `w2v calibrate` wrote.  [default: a built-in one for the kind of device]",
+    ),
+    click.option("--classes", type=int, help="Number of classes (class).  [default: about the root of the words]"),
+    click.option(
+        "--batch-pairs", type=int,
+        help="Pairs of a step of class, adaptive and full (windows with cbow).  "
+        "[default: by the corpus, at most 131072]",
+    ),
+    click.option(
+        "--output-bias", type=click.Choice(["unigram", "none"]), default="unigram", show_default=True,
+        help="Fixed biases of the outputs of class, adaptive and full: the log of the frequencies, or none.",
+    ),
+)  # fmt: skip
+
 _run_options = combine(
     click.option("--epochs", "-iter", type=int, default=5, show_default=True, help="Passes over the text."),
     click.option("--alpha", "-alpha", type=float, help="Learning rate at the start.  [default: by objective]"),
     click.option("--min-alpha", type=float, help="Learning rate at the end.  [default: alpha / 10000]"),
+    click.option(
+        "--heldout", type=float, default=0.0, show_default=True, metavar="FRACTION",
+        help="Keep this share of the sentences from training, and report the loss on them (not for ns).",
+    ),
     click.option("--seed", type=int, default=1, show_default=True, help="Of all random numbers."),
     click.option(
         "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
@@ -70,6 +105,7 @@ _run_options = combine(
     help="Model folder; a name ending in .bin, .txt, .vec or .safetensors gets the vectors alone.",
 )  # fmt: skip
 @_model_options
+@_softmax_options
 @_run_options
 @vocabulary_options
 @click.option("--vocab", "vocab_file", type=_Path, metavar="FILE", help="Use this vocabulary (see `w2v vocab`).")
@@ -86,6 +122,7 @@ def train(
     no_cache: bool,
     progress: bool | None,
     quiet: bool,
+    no_shortlist: bool,
     **hyper_parameters: object,
 ) -> None:
     """Train word vectors on CORPUS: files, folders or - for standard input.
@@ -94,7 +131,7 @@ def train(
     """
     from w2v.config import TrainConfig
 
-    config = TrainConfig(**hyper_parameters)
+    config = TrainConfig(shortlist=not no_shortlist, **hyper_parameters)
 
     from threadpoolctl import threadpool_limits
 
