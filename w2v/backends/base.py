@@ -38,7 +38,7 @@ class Backend(Protocol):
         """Draw the initial parameters: inputs uniform in ±0.5/D, outputs zero, as word2vec.c does."""
 
     def compile(self) -> None:
-        """Compile, or load from a cache, what ``train_epoch`` will run."""
+        """Compile, or load from a cache, what ``train_epoch`` will run, and ``heldout_nll`` where the config asks."""
 
     def upload(self, ids: np.ndarray) -> None:
         """Bring to the device what fits of a corpus, (N,) int32; ``train_epoch`` does so if it was not done."""
@@ -61,6 +61,13 @@ class Backend(Protocol):
 
     def unsound_parameters(self) -> list[str]:
         """Names of the parameters that hold something not finite, or so large that its square is not."""
+
+    def heldout_nll(self, ids: np.ndarray) -> float | None:
+        """Mean −log p of held-out ids, nats per pair (per window for CBOW); None where no probability is learned.
+
+        ids: (N,) int32 with −1 after each sentence, met as ``objectives/heldout_pairs.py`` says. Raises
+        TrainingError where they hold no pair.
+        """
 
     def load_parameters(self, parameters: dict[str, np.ndarray]) -> None:
         """Continue from given parameters, shaped as ``parameters`` returns them."""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from w2v.backends.base import EpochReport
+from w2v.backends.heldout import compile_heldout, rowwise_heldout_nll
 from w2v.config import TrainConfig
 from w2v.cores import available_cores
 from w2v.kernels import rowwise_cpu
@@ -57,8 +58,10 @@ class CpuBackend:
         self._output[:] = 0.0
 
     def compile(self) -> None:
-        """Run the kernel over nothing."""
+        """Run the kernels over nothing."""
         self._chunk(_read_only(np.empty(0, np.int32)), 0, 0, 0, 0.0, np.zeros(4), self._room())
+        if self.config.heldout:
+            compile_heldout(self.config, self.objective)
 
     def upload(self, ids: np.ndarray) -> None:
         """Nothing to do: the kernels read the ids where they are."""
@@ -71,6 +74,10 @@ class CpuBackend:
         """Views of ``input_vectors`` (V, D) and ``output_vectors`` (rows, D), float32."""
         size = self.config.vector_size
         return {"input_vectors": self._input[:, :size], "output_vectors": self._output[:, :size]}
+
+    def heldout_nll(self, ids: np.ndarray) -> float | None:
+        """Mean −log p of held-out ids, nats per pair; None where the objective is not normalised."""
+        return rowwise_heldout_nll(self.config, self.objective, self.parameters, ids)
 
     def load_parameters(self, parameters: dict[str, np.ndarray]) -> None:
         """Copy parameters in."""

@@ -11,6 +11,7 @@ from w2v.backends.base import EpochReport
 from w2v.backends.cuda_memory import out_of_memory_reported, require_memory
 from w2v.backends.cuda_steps import SMALLEST_CHUNK, RawSteps, Rows, Steps, TwinSteps, chunk_size
 from w2v.backends.cuda_stream import GRID, THREADS, DeviceStream, Segment
+from w2v.backends.heldout import compile_heldout, rowwise_heldout_nll
 from w2v.backends.in_flight import contributions, kept_words
 from w2v.config import TrainConfig
 from w2v.errors import DeviceError
@@ -85,6 +86,8 @@ class CudaBackend:
         self.initialise()
         self.train_epoch(np.array([-1], np.int32), 0, lambda fraction: 0.0, lambda report: None)
         self.unsound_parameters()
+        if self.config.heldout:
+            compile_heldout(self.config, self.objective)
 
     def upload(self, ids: np.ndarray) -> None:
         """Bring the corpus to the device, whole where it fits."""
@@ -104,6 +107,10 @@ class CudaBackend:
             "input_vectors": self._rows.inputs.copy_to_host()[:, :size],
             "output_vectors": self._rows.outputs.copy_to_host()[:, :size],
         }
+
+    def heldout_nll(self, ids: np.ndarray) -> float | None:
+        """Mean −log p of held-out ids, nats per pair, from a copy on the host; None where nothing is normalised."""
+        return rowwise_heldout_nll(self.config, self.objective, self.parameters, ids)
 
     def load_parameters(self, parameters: dict[str, np.ndarray]) -> None:
         """Copy parameters in."""

@@ -138,6 +138,7 @@ def train(
     from w2v.backends import auto_hint, choose_device
     from w2v.cli.text_progress import TextBar
     from w2v.corpus import CorpusOptions, encode_corpus
+    from w2v.likelihood import heldout_line
     from w2v.training import PhaseClock, train
     from w2v.training.progress import TrainingBar
     from w2v.vectors.files import check_output
@@ -170,9 +171,9 @@ def train(
         )
         text_bar.close()
         try:
-            bar = TrainingBar(encoded.tokens, config.epochs, shown)
+            bar = TrainingBar(config.epochs, shown)
             try:
-                model = train(config, encoded, clock=clock, progress=bar, say=say)
+                model = train(config, encoded, clock=clock, progress=bar, say=say, epoch_tokens=bar.cover)
             finally:
                 bar.close()
             model.save(out)
@@ -183,6 +184,8 @@ def train(
         f"trained {len(model.words):,} words × {config.vector_size} in {clock.seconds()['train']:.1f} s: "
         f"{record['words_per_second'] / 1e6:.2f} M words/s, loss {record['loss'][-1]:.4f} nats per pair"
     )
+    if line := heldout_line(record):
+        say(line)
     say(f"saved to {out} ({clock.seconds()['total']:.1f} s in all)")
 
 

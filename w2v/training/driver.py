@@ -15,8 +15,10 @@ from w2v import __version__
 from w2v.backends import Backend, EpochReport, make_backend
 from w2v.config import TrainConfig
 from w2v.cores import available_cores
+from w2v.corpus.heldout import compile_split, split_heldout
 from w2v.errors import TrainingError
 from w2v.objectives import make_objective
+from w2v.objectives.heldout_pairs import target_counts, unigram_nll
 from w2v.training.clock import PhaseClock, peak_memory_bytes
 from w2v.training.schedule import LinearDecay
 
@@ -89,8 +91,13 @@ def train(
     progress: ProgressHook | None = None,
     after_epoch: Sequence[EpochHook] = (),
     say: Callable[[str], None] = lambda message: None,
+    epoch_tokens: Callable[[int], None] = lambda tokens: None,
 ) -> TrainedModel:
     """Train on an encoded corpus from fresh parameters. say: gets lines for people about how the training runs.
+
+    epoch_tokens: gets the number of words that an epoch will go through, before the first: with ``config.heldout``
+    the corpus has more. Held-out sentences count in the vocabulary and its tables, and nowhere else in training;
+    choosing them counts as encoding, their loss in the total of the seconds only.
 
     Raises TrainingError where the corpus has nothing to learn from or the parameters stop being finite, DeviceError
     where the device is not usable. KeyboardInterrupt passes through.
@@ -99,6 +106,11 @@ def train(
     clock = clock or PhaseClock()
     for name in ("read", "encode", "compile"):
         clock.add(name, corpus.seconds.get(name, 0.0))
+    ids, heldout_ids = _split(config, corpus, clock)
+    heldout_sentences = int(np.count_nonzero(heldout_ids < 0))
+    heldout_tokens = heldout_ids.size - heldout_sentences
+    tokens = corpus.tokens - heldout_tokens
+    epoch_tokens(tokens)
     with clock.phase("compile"):
         objective = make_objective(config, corpus.vocabulary.counts)
         backend = make_backend(config, objective)
@@ -107,21 +119,22 @@ def train(
     for note in backend.notes:
         say(note)
     with clock.phase("upload"):
-        backend.upload(corpus.ids)
+        backend.upload(ids)
     with clock.phase("train"):
-        reports = run_epochs(config, backend, corpus.ids, progress=progress, after_epoch=after_epoch)
+        reports = run_epochs(config, backend, ids, progress=progress, after_epoch=after_epoch)
+    heldout_nll, heldout_unigram_nll = _heldout_losses(config, backend, corpus, heldout_ids)
     with clock.phase("save"):
         parameters = backend.parameters()
     seconds = clock.seconds()
     pairs = sum(report.pairs for report in reports)
     training = {
         "seconds": seconds,
-        "words_per_second": corpus.tokens * config.epochs / max(seconds["train"], 1e-9),
+        "words_per_second": tokens * config.epochs / max(seconds["train"], 1e-9),
         "kept_words": sum(report.kept_words for report in reports),
         "pairs": pairs,
         "loss": [report.mean_loss for report in reports],
-        "heldout_nll": None,
-        "heldout_unigram_nll": None,
+        "heldout_nll": heldout_nll,
+        "heldout_unigram_nll": heldout_unigram_nll,
         "peak_memory_bytes": peak_memory_bytes(),
         "device": backend.device,
         "corpus": {
@@ -130,6 +143,8 @@ def train(
             "raw_tokens": corpus.raw_tokens,
             "sentences": corpus.sentences,
             "bad_bytes": corpus.bad_bytes,
+            "heldout_tokens": heldout_tokens,
+            "heldout_sentences": heldout_sentences,
         },
     }
     return TrainedModel(
@@ -141,6 +156,28 @@ def train(
         training=training,
         clock=clock,
     )
+
+
+def _split(config: TrainConfig, corpus: EncodedCorpus, clock: PhaseClock) -> tuple[np.ndarray, np.ndarray]:
+    """Ids to train on, and ids that are held out."""
+    if config.heldout:
+        with clock.phase("compile"):
+            compile_split()
+    with clock.phase("encode"):
+        return split_heldout(corpus.ids, config.heldout, config.seed)
+
+
+def _heldout_losses(
+    config: TrainConfig, backend: Backend, corpus: EncodedCorpus, ids: np.ndarray
+) -> tuple[float | None, float | None]:
+    """The model's and the unigram's nats per held-out pair; None where nothing is held out, or for ns."""
+    if not ids.size:
+        return None, None
+    nll = backend.heldout_nll(ids)
+    if nll is None:
+        return None, None
+    counts = corpus.vocabulary.counts
+    return nll, unigram_nll(target_counts(ids, config, counts.size), counts)
 
 
 def run_epochs(

@@ -15,12 +15,12 @@ class TrainingBar:
     The loss is the mean since the epoch began. Where several threads train, the words are what they have finished.
     """
 
-    def __init__(self, tokens: int, epochs: int, shown: bool) -> None:
-        """Cover ``tokens`` per epoch; not shown, it prints nothing at all."""
-        self.tokens = tokens
+    def __init__(self, epochs: int, shown: bool) -> None:
+        """Not shown, it prints nothing at all."""
+        self.tokens = 0
         self.epochs = epochs
         self._bar = tqdm(
-            total=tokens * epochs,
+            total=0,
             desc=f"epoch 1/{epochs}",
             unit="w",
             unit_scale=True,
@@ -30,6 +30,11 @@ class TrainingBar:
             bar_format="{desc}: {percentage:3.0f}%|{bar}| {rate_fmt}{postfix} [{elapsed}<{remaining}]",
         )
         self._shown_at = 0.0
+
+    def cover(self, tokens: int) -> None:
+        """Cover so many words per epoch; to be known before the first."""
+        self.tokens = tokens
+        self._bar.total = tokens * self.epochs
 
     def __call__(self, epoch: int, report: EpochReport) -> None:
         """Show the sums so far of an epoch."""

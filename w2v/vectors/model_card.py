@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from w2v.likelihood import format_perplexity
+
 _CARD = """\
 # Word vectors
 
@@ -66,11 +68,22 @@ def _results(training: Mapping[str, object]) -> str:
         "words per second": training.get("words_per_second"),
         "training seconds": seconds.get("train") if isinstance(seconds, Mapping) else None,
         "loss per pair, last epoch": loss[-1] if isinstance(loss, list) and loss else None,
-        "held-out nats per pair": training.get("heldout_nll"),
+        **_heldout(training),
         "device": training.get("device"),
     }
     rows = "".join(f"| {name} | {_cell(value)} |\n" for name, value in values.items() if value is not None)
     return f"\n## Training\n\n| measure | value |\n|---|---|\n{rows}" if rows else ""
+
+
+def _heldout(training: Mapping[str, object]) -> dict[str, object]:
+    """Nats per pair and perplexity of the model and of the unigram, where they are known."""
+    values: dict[str, object] = {}
+    for name, whose in (("heldout_nll", ""), ("heldout_unigram_nll", " of the unigram")):
+        nll = training.get(name)
+        if isinstance(nll, (int, float)):
+            values[f"held-out nats per pair{whose}"] = nll
+            values[f"held-out perplexity{whose}"] = format_perplexity(nll)
+    return values
 
 
 def _cell(value: object) -> str:
