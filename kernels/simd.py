@@ -168,6 +168,16 @@ def select_negative(typingctx, test, a, b):
 
 
 @intrinsic
+def maximum(typingctx, a, b):
+    """``maximum(a, b) -> vector``: the larger one of each lane; b where a is not a number."""
+
+    def codegen(context, builder, signature, args):
+        return builder.select(builder.fcmp_ordered(">", *args), *args)
+
+    return vector(vector, vector), codegen
+
+
+@intrinsic
 def exp_minus_abs(typingctx, x):
     """``exp_minus_abs(x) -> vector``: exp(−|x|), relative error below 3e-7; smaller than 1e-37 beyond |x| = 86.
 
@@ -209,6 +219,22 @@ def total(typingctx, x):
                 builder.shuffle_vector(result, result, ir.Constant(pick, list(range(half)))),
                 builder.shuffle_vector(result, result, ir.Constant(pick, list(range(half, 2 * half)))),
             )
+        return builder.extract_element(result, _int32(0))
+
+    return types.float32(vector), codegen
+
+
+@intrinsic
+def largest(typingctx, x):
+    """``largest(x) -> float32``: the largest lane."""
+
+    def codegen(context, builder, signature, args):
+        result = args[0]
+        while result.type.count > 1:
+            half = result.type.count // 2
+            low = _pick(builder, result, result, list(range(half)))
+            high = _pick(builder, result, result, list(range(half, 2 * half)))
+            result = builder.select(builder.fcmp_ordered(">", low, high), low, high)
         return builder.extract_element(result, _int32(0))
 
     return types.float32(vector), codegen

@@ -3,14 +3,19 @@
 from w2v.backends.base import Backend, EpochReport
 from w2v.backends.devices import auto_hint, choose_device, describe_devices
 from w2v.config import TrainConfig
-from w2v.objectives.base import RowWiseObjective
+from w2v.objectives import BlockObjective, Objective
 
 __all__ = ["Backend", "EpochReport", "auto_hint", "choose_device", "describe_devices", "make_backend"]
 
 
-def make_backend(config: TrainConfig, objective: RowWiseObjective) -> Backend:
+def make_backend(config: TrainConfig, objective: Objective) -> Backend:
     """The backend for ``config.device``; raises DeviceError where that device is not usable."""
-    if choose_device(config.device) == "cuda":
+    device = choose_device(config.device)
+    if isinstance(objective, BlockObjective):
+        from w2v.backends.block import make_block_backend
+
+        return make_block_backend(config, objective, device)
+    if device == "cuda":
         from w2v.backends.cuda import CudaBackend
 
         return CudaBackend(config, objective)

@@ -1,11 +1,13 @@
 """What every objective of the row-wise family supplies."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import ClassVar
 
 import numpy as np
 
 from w2v.config import TrainConfig
+from w2v.objectives.batching import CorpusShape
 
 # A key for objectives that draw nothing.
 _ANY = np.uint64(0)
@@ -39,6 +41,11 @@ class RowWiseObjective(ABC):
         """Build the tables from counts, (V,) int64."""
         self.counts = np.ascontiguousarray(counts, np.int64)
         self.tables = self._build_tables(config)
+
+    @classmethod
+    def resolve(cls, config: TrainConfig, shape: CorpusShape, device: str, say: Callable[[str], None]) -> TrainConfig:
+        """Nothing depends on the corpus."""
+        return config
 
     @abstractmethod
     def _build_tables(self, config: TrainConfig) -> tuple:

@@ -1,0 +1,159 @@
+"""Training by block softmax: one step per batch of the corpus, on the CPU or on one GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from w2v.backends.base import EpochReport
+from w2v.backends.block_step import BlockModel, Operations
+from w2v.config import TrainConfig
+from w2v.cores import available_cores
+from w2v.kernels.random import STREAM_INITIAL, epoch_key
+from w2v.kernels.tables_cpu import fill_uniform
+from w2v.objectives.batching import CorpusShape, tokens_per_batch
+from w2v.objectives.block_batch import Batch
+from w2v.objectives.block_softmax import BlockObjective
+
+
+@dataclass
+class Piece:
+    """A batch, and what of the corpus is in it: pairs (windows with cbow), kept words, words before sub-sampling."""
+
+    batch: Batch
+    pairs: int
+    kept_words: int
+    words: int
+
+
+class BatchSource(Protocol):
+    """Cuts a corpus into batches, on the device that trains."""
+
+    def upload(self, ids: np.ndarray) -> None:
+        """Bring a corpus to the device, as far as it fits."""
+
+    def pieces(self, ids: np.ndarray, epoch: int, tokens: int) -> Iterator[Piece]:
+        """An epoch in batches of ``tokens`` ids each, but for the last one."""
+
+    def heldout(self, ids: np.ndarray) -> Iterator[tuple[Batch, int]]:
+        """All the pairs of whole windows without sub-sampling, in batches, with the pairs of each."""
+
+
+class BlockBackend:
+    """The block-softmax family. notes: lines for people about how the training runs."""
+
+    def __init__(
+        self, config: TrainConfig, objective: BlockObjective, device: str, operations: Operations, source: BatchSource
+    ) -> None:
+        """Allocate zeroed parameters; device: its name for people."""
+        self.config = config
+        self.objective = objective
+        self.device = device
+        self.notes: list[str] = []
+        self.operations = operations
+        self._source = source
+        self.model = BlockModel(objective, operations, mean=not config.cbow_sum)
+
+    def initialise(self) -> None:
+        """Inputs and projections uniform by counter, the output rows and all accumulators zero."""
+        widths = self.objective.initial_half_widths
+        key = np.uint64(epoch_key(self.config.seed, 0, STREAM_INITIAL))
+        parameters = {}
+        for number, (name, shape) in enumerate(self.objective.parameter_shapes.items()):
+            parameters[name] = values = np.zeros(shape, np.float32)
+            if name in widths:
+                fill_uniform(values, shape[1], widths[name], np.uint64(epoch_key(key, number, STREAM_INITIAL)))
+        self.load_parameters(parameters)
+
+    def compile(self) -> None:
+        """Train one batch over nothing but two words; leaves the parameters undefined."""
+        ids = np.array([0, min(1, self.objective.counts.size - 1), -1], np.int32)
+        with self.operations.running():
+            for piece in self._source.pieces(ids, 0, ids.size):
+                self.model.train(piece.batch, 0.0)
+            self.operations.take_loss()
+
+    def upload(self, ids: np.ndarray) -> None:
+        """Bring the corpus to the device, as far as it fits."""
+        self._source.upload(ids)
+
+    def train_epoch(
+        self,
+        ids: np.ndarray,
+        epoch: int,
+        schedule: Callable[[float], float],
+        progress: Callable[[EpochReport], None],
+    ) -> EpochReport:
+        """Train one pass, batch by batch in the order of the text."""
+        tokens = self._tokens_per_batch(ids)
+        report = EpochReport()
+        with self.operations.running():
+            for number, piece in enumerate(self._source.pieces(ids, epoch, tokens)):
+                rate = schedule(min(1.0, number * tokens / ids.size))
+                self.model.train(piece.batch, rate)
+                report = EpochReport(
+                    report.loss + self.operations.take_loss(),
+                    report.pairs + piece.pairs,
+                    report.kept_words + piece.kept_words,
+                    report.words + piece.words,
+                    rate,
+                )
+                progress(report)
+        return report
+
+    def _tokens_per_batch(self, ids: np.ndarray) -> int:
+        sentences = int(np.count_nonzero(ids < 0))
+        shape = CorpusShape(self.objective.counts, ids.size - sentences, sentences)
+        config = self.config
+        if config.batch_pairs is None:
+            raise ValueError("batch_pairs has to be resolved for a corpus first")
+        return round(tokens_per_batch(config, shape) * ids.size / max(1, shape.tokens))
+
+    def heldout_nll(self, ids: np.ndarray) -> float:
+        """Mean −log p over all the pairs of the whole windows of ids, nats per pair (per window with cbow)."""
+        pairs = 0
+        with self.operations.running():
+            self.operations.take_loss()
+            for batch, count in self._source.heldout(ids):
+                self.model.evaluate(batch)
+                pairs += count
+            return self.operations.take_loss() / pairs
+
+    def parameters(self) -> dict[str, np.ndarray]:
+        """All parameters by name, float32: copies, or views where the device is the CPU."""
+        found = {}
+        for stem, rows in self.model.named_rows().items():
+            matrix, accumulators = self.operations.read_rows(rows)
+            found[stem if stem.endswith("projection") else f"{stem}_vectors"] = matrix
+            found[f"{stem}_accumulators"] = accumulators
+        return found
+
+    def load_parameters(self, parameters: dict[str, np.ndarray]) -> None:
+        """Copy parameters in."""
+        for stem, rows in self.model.named_rows().items():
+            matrix = parameters[stem if stem.endswith("projection") else f"{stem}_vectors"]
+            self.operations.load_rows(rows, matrix, parameters[f"{stem}_accumulators"])
+
+    def unsound_parameters(self) -> list[str]:
+        """Names of the matrices that hold something not finite, or so large that its square is not."""
+        return [
+            stem if stem.endswith("projection") else f"{stem}_vectors"
+            for stem, rows in self.model.named_rows().items()
+            if not self.operations.is_sound(rows)
+        ]
+
+
+def make_block_backend(config: TrainConfig, objective: BlockObjective, device: str) -> BlockBackend:
+    """The backend on "cpu" or "cuda"."""
+    if device == "cuda":
+        from w2v.backends.block_cuda import cuda_block_backend
+
+        return cuda_block_backend(config, objective)
+    from w2v.backends.block_batches import CpuBatches
+    from w2v.backends.block_cpu import CpuOperations
+
+    operations = CpuOperations(config.threads or available_cores())
+    return BlockBackend(config, objective, "cpu", operations, CpuBatches(config, objective))
