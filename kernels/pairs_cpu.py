@@ -1,7 +1,7 @@
 """From a stretch of the encoded corpus to the pairs of block softmax, on the CPU.
 
-Windows are cut as in ``stream_cpu.py``. The contexts of a window are inputs, the centre is what is predicted: known by
-its rank of frequency, by which blocks are made.
+Windows are cut as in ``stream_cpu.py``. The contexts of a window are inputs, the centre is what is predicted: known
+by its rank of frequency, by which blocks are made.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""What lies between the matrix products of block softmax, on the CPU: softmax and gradient, bags, row-wise Adagrad."""
+"""What lies between the matrix products of block softmax, on the CPU: softmax, gradient, bags, row-wise Adagrad."""
 
 import math
 

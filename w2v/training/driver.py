@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from w2v import __version__
-from w2v.backends import Backend, EpochReport, make_backend
+from w2v.backends import Backend, EpochReport, choose_device, make_backend
 from w2v.config import TrainConfig
 from w2v.cores import available_cores
 from w2v.corpus.heldout import compile_split, split_heldout
 from w2v.errors import TrainingError
-from w2v.objectives import make_objective
+from w2v.objectives import CorpusShape, make_objective, resolve_for_corpus
 from w2v.objectives.heldout_pairs import target_counts, unigram_nll
 from w2v.training.clock import PhaseClock, peak_memory_bytes
 from w2v.training.schedule import LinearDecay
@@ -112,6 +112,8 @@ def train(
     tokens = corpus.tokens - heldout_tokens
     epoch_tokens(tokens)
     with clock.phase("compile"):
+        shape = CorpusShape(corpus.vocabulary.counts, tokens, corpus.sentences - heldout_sentences)
+        config = resolve_for_corpus(config, shape, choose_device(config.device), say)
         objective = make_objective(config, corpus.vocabulary.counts)
         backend = make_backend(config, objective)
         backend.compile()
