@@ -69,7 +69,9 @@ def test_model_folder(text, tmp_path, objective, model):
     assert record["words_per_second"] == pytest.approx(2 * 9600 / record["seconds"]["train"])
     assert 0 < record["kept_words"] <= 2 * 9600
     assert record["pairs"] > 0
-    assert record["heldout_nll"] is None
+    assert record["heldout_nll"] is record["heldout_unigram_nll"] is None
+    assert record["corpus"]["heldout_sentences"] == record["corpus"]["heldout_tokens"] == 0
+    assert "held" not in result.stderr
     assert record["device"] == "cpu"
     assert (out / "README.md").read_text(encoding="utf-8").startswith("# ")
 
@@ -151,6 +153,36 @@ def test_progress_bar_on_request(text, tmp_path):
     assert "%|" not in process("train", text, "-o", tmp_path / "model", *FAST).stderr
 
 
+@pytest.mark.parametrize("objective", ["ns", "hs"])
+def test_likelihood_of_kept_back_sentences(text, tmp_path, objective):
+    out = tmp_path / "model"
+    result = invoke("train", text, "-o", out, *FAST, "--objective", objective, "--heldout", "0.1", "--progress")
+    assert result.exit_code == 0, result.output
+    record = json.loads((out / "training.json").read_text("utf-8"))
+    sentences, tokens = record["corpus"]["heldout_sentences"], record["corpus"]["heldout_tokens"]
+    assert tokens == 12 * sentences
+    assert 50 < sentences < 110
+    assert record["words_per_second"] == pytest.approx(2 * (9600 - tokens) / record["seconds"]["train"])
+    assert "epoch 2/2: 100%" in result.stderr
+    (line,) = (line for line in result.stderr.splitlines() if "held" in line)
+    rows = dict(row.split("\t") for row in invoke("info", out).stdout.splitlines())
+    if objective == "ns":
+        assert line.startswith(f"{sentences} sentences were held out; ns has no likelihood")
+        assert record["heldout_nll"] is record["heldout_unigram_nll"] is None
+        assert "training.heldout_nll" not in rows
+        return
+    nll, unigram = record["heldout_nll"], record["heldout_unigram_nll"]
+    assert 3 < unigram < np.log(60)
+    assert 3 < nll < np.log(60)
+    assert line == (
+        f"held-out sentences: {nll:.3f} nats per pair, perplexity {np.exp(nll):.3g} "
+        f"(unigram: {unigram:.3f}, {np.exp(unigram):.3g})"
+    )
+    assert float(rows["training.heldout_nll"]) == nll
+    assert float(rows["training.heldout_unigram_nll"]) == unigram
+    assert invoke("train", text, "-o", out, *FAST, "--heldout", "0.1", "--quiet").output == ""
+
+
 def test_saved_vocabulary(text, tmp_path):
     vocabulary = tmp_path / "vocabulary.tsv"
     assert invoke("vocab", text, "-o", vocabulary, "--min-count", "60").exit_code == 0
@@ -180,6 +212,8 @@ FAILURES = [
     (["{text}", "-o", "out", "--sample", "1e-9"], 1, "--sample 0"),
     (["{text}", "-o", "out", "--alpha", "10", "--model", "cbow", "--cbow-sum", "--epochs", "40"], 1, "lower --alpha"),
     (["{text}", "-o", "out", "--objective", "magic"], 2, "magic"),
+    (["{text}", "-o", "out", "--heldout", "0.6"], 2, "--heldout 0.6 is out of range"),
+    (["{text}", "-o", "out", "--heldout", "1e-9"], 1, "keeps back no sentence of two words: raise it"),
     (["{text}", "-o", "out", "--window", "0"], 2, "--window 0 is out of range"),
     (["{text}", "-o", "out", "--threads", "4611686018427387904"], 2, "--threads"),
     (["{text}", "-o", "out", "--objective", "hs", "--negatives-per-pair"], 2, "--negatives-per-pair"),

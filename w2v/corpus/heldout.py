@@ -24,7 +24,7 @@ def split_heldout(ids: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarr
     ids = np.asarray(ids).view()
     ids.flags.writeable = False
     threshold = np.uint64(max(1, round(fraction * 2**32)))
-    key = np.uint64(epoch_key(seed, 0, STREAM_HELDOUT))
+    key = np.uint64(epoch_key(np.uint64(seed), 0, STREAM_HELDOUT))
     held = count_heldout(ids, threshold, key)
     train, heldout = np.empty(ids.size - held, np.int32), np.empty(held, np.int32)
     split_sentences(ids, threshold, key, train, heldout)
