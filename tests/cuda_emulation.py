@@ -3,8 +3,9 @@
     run = build(Path("kernels/window.cu").read_text(), "skipgram", {"D": 128})
     run(grid, block, shared_bytes, ids, np.int64(len(ids)), rows, np.float32(0.025), seed=3, interleave=True)
 
-Kernels' parameters are scalars and pointers to them, float2 or float4. What they need of an argument is read from
-their declaration, so that a launch with another type than the kernel's is an error, as it would not be on a device.
+Kernels' parameters are scalars and pointers to them, float2, float4 or uint2. What they need of an argument is read
+from their declaration, so that a launch with another type than the kernel's is an error, as it would not be on a
+device. ``None`` is a null pointer, of any type.
 """
 
 import ctypes
@@ -56,17 +57,24 @@ def build(source: str, kernel: str, defines: Mapping[str, object] | None = None)
 
     kernel: its name in the source; defines: macros and their values. Raises ``KernelError`` with g++'s messages.
     """
+    return build_all(source, (kernel,), defines)[kernel]
+
+
+def build_all(
+    source: str, kernels: tuple[str, ...], defines: Mapping[str, object] | None = None
+) -> dict[str, "Kernel"]:
+    """As ``build``, for several kernels of a source at the price of one; returns them by name."""
     if sys.platform != "linux" or not shutil.which("g++"):
         unavailable("g++ on Linux")
-    return _build(source, kernel, tuple(sorted((name, str(value)) for name, value in (defines or {}).items())))
+    return _build(source, kernels, tuple(sorted((name, str(value)) for name, value in (defines or {}).items())))
 
 
 @functools.cache
-def _build(source: str, kernel: str, defines: tuple[tuple[str, str], ...]) -> "Kernel":
+def _build(source: str, kernels: tuple[str, ...], defines: tuple[tuple[str, str], ...]) -> dict[str, "Kernel"]:
     replacement = r"\1 *const \2 = static_cast<\1 *>(cuda_on_cpu::dynamic_shared());"
     unit = "\n".join([
         '#include "cuda_on_cpu.h"', '#line 1 "kernel.cu"', DYNAMIC_SHARED.sub(replacement, source),
-        f"CUDA_ON_CPU_KERNEL({kernel})", "",
+        *(f"CUDA_ON_CPU_KERNEL({number}, {kernel})" for number, kernel in enumerate(kernels)), "",
     ])  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         compiled, library = Path(folder, "kernel.o"), Path(folder, "kernel.so")
@@ -74,7 +82,8 @@ def _build(source: str, kernel: str, defines: tuple[tuple[str, str], ...]) -> "K
         _call_compiler([*COMPILE, *macros, "-x", "c++", "-", "-c", "-o", str(compiled)], unit)
         # Linked without -fsanitize, which would bring g++'s own reports instead of the header's.
         _call_compiler(["g++", "-shared", str(compiled), "-o", str(library)], "")
-        return Kernel(kernel, ctypes.PyDLL(str(library)))
+        loaded = ctypes.PyDLL(str(library))
+    return {kernel: Kernel(kernel, loaded, number) for number, kernel in enumerate(kernels)}
 
 
 def _call_compiler(command: list[str], text: str) -> None:
@@ -89,12 +98,13 @@ class Kernel:
     ``parameters`` names the numpy type of each of its parameters, such as ``int64``, ``float32*``, ``const int32*``.
     """
 
-    def __init__(self, name: str, library: ctypes.PyDLL):
+    def __init__(self, name: str, library: ctypes.PyDLL, number: int):
         self.name = name
-        library.cuda_on_cpu_signature.restype = ctypes.c_char_p
-        self.parameters = [name for name in library.cuda_on_cpu_signature().decode().split(", ") if name]
+        signature = library[f"cuda_on_cpu_signature_{number}"]
+        signature.restype = ctypes.c_char_p
+        self.parameters = [name for name in signature().decode().split(", ") if name]
         # PyDLL keeps the interpreter's lock during a call: the machine exists once per library.
-        self._launch = library.cuda_on_cpu_launch
+        self._launch = library[f"cuda_on_cpu_launch_{number}"]
         self._launch.restype = ctypes.c_char_p
         self._launch.argtypes = [
             ctypes.c_uint, ctypes.c_uint, ctypes.c_size_t, ctypes.c_uint64, ctypes.c_bool, ctypes.c_double,
@@ -106,16 +116,17 @@ class Kernel:
         grid: int,
         block: int,
         shared_bytes: int,
-        *args: np.ndarray | np.generic,
+        *args: np.ndarray | np.generic | None,
         seed: int = 0,
         interleave: bool = False,
         limit_s: float = 60,
     ) -> None:
         """Run the kernel on ``grid`` blocks of ``block`` threads; arrays are changed in place.
 
-        args: C-contiguous arrays and numpy scalars of the declared types; the arrays are copied next to forbidden
-        memory, and back. seed: decides the order of threads. interleave: blocks run at the same time instead of one
-        after the other. limit_s: processor time, in seconds, after which a kernel counts as endless.
+        args: C-contiguous arrays and numpy scalars of the declared types, ``None`` for a null pointer; the arrays are
+        copied next to forbidden memory, and back. seed: decides the order of threads. interleave: blocks run at the
+        same time instead of one after the other. limit_s: processor time, in seconds, after which a kernel counts as
+        endless.
         Raises ``KernelError`` for the kernel's faults, and ``TypeError`` or ``ValueError`` for unfit arguments.
         """
         if len(args) != len(self.parameters):
@@ -128,7 +139,7 @@ class Kernel:
             raise KernelError(f"{self.name}: {message.decode()}")
 
 
-def _refuse_overlap(args: tuple[np.ndarray | np.generic, ...], structures: Sequence[_Argument]) -> None:
+def _refuse_overlap(args: tuple[np.ndarray | np.generic | None, ...], structures: Sequence[_Argument]) -> None:
     """Refuse an array that the kernel may write to and that shares memory with another."""
     arrays = [i for i, structure in enumerate(structures) if structure.kind != SCALAR]
     for i, j in itertools.combinations(arrays, 2):
@@ -136,9 +147,11 @@ def _refuse_overlap(args: tuple[np.ndarray | np.generic, ...], structures: Seque
             raise ValueError(f"arguments {i} and {j} share memory: each would be a copy of its own")
 
 
-def _argument(i: int, value: np.ndarray | np.generic, parameter: str) -> tuple[_Argument, np.ndarray]:
+def _argument(i: int, value: np.ndarray | np.generic | None, parameter: str) -> tuple[_Argument, np.ndarray | None]:
     """The structure for an argument, and the array that owns the memory which the structure points to."""
     is_array, is_const = parameter.endswith("*"), parameter.startswith("const ")
+    if value is None and is_array:
+        return _Argument(None, 0, SCALAR), None
     dtype = parameter.removeprefix("const ").removesuffix("*")
     if not isinstance(value, np.ndarray if is_array else np.generic) or value.dtype != dtype:
         given = f"{type(value).__name__} of {getattr(value, 'dtype', 'no numpy type')}"

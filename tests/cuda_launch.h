@@ -60,7 +60,8 @@ struct FaultHandlers {
 
 // ---- Launches. ----
 
-// One argument of a kernel: a scalar's bytes, or an array that is copied in and, unless const, out again.
+// One argument of a kernel: a scalar's bytes, or an array that is copied in and, unless const, out again. A null pointer
+// is a scalar without bytes.
 struct Argument {
     enum Kind : int { kScalar, kConstArray, kArray };
     void *data;

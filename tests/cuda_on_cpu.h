@@ -4,7 +4,8 @@
 //     extern __shared__ float4 rows[];
 // is written
 //     float4 *const rows = static_cast<float4 *>(cuda_on_cpu::dynamic_shared());
-// (cuda_emulation.py does so), and CUDA_ON_CPU_KERNEL(name), which exports the functions that Python calls.
+// (cuda_emulation.py does so), and CUDA_ON_CPU_KERNEL(number, name) for some of its kernels, which exports the functions
+// that Python calls.
 // Only one dimension, full masks, and what is listed below. A source sees that it runs here by CUDA_ON_CPU; inline
 // PTX that moves values between lanes can be replaced by cuda_on_cpu::exchange.
 #pragma once
@@ -31,8 +32,12 @@ struct alignas(8) float2 {
 struct alignas(16) float4 {
     float x, y, z, w;
 };
+struct alignas(8) uint2 {
+    unsigned x, y;
+};
 inline float2 make_float2(float x, float y) { return {x, y}; }
 inline float4 make_float4(float x, float y, float z, float w) { return {x, y, z, w}; }
+inline uint2 make_uint2(unsigned x, unsigned y) { return {x, y}; }
 
 // ---- Collectives: `line` is that of the call. ----
 
@@ -131,6 +136,7 @@ inline float __expf(float x) { return std::exp(x); }
 inline float __logf(float x) { return std::log(x); }
 inline float __fdividef(float a, float b) { return a / b; }
 inline float __frcp_rn(float x) { return 1 / x; }
+inline float rsqrtf(float x) { return 1 / std::sqrt(x); }
 
 inline unsigned __float_as_uint(float value) {
     unsigned bits;
@@ -168,6 +174,7 @@ namespace cuda_on_cpu {
 template <class T>
 std::string type_name() {
     if constexpr (std::is_same_v<T, float2> || std::is_same_v<T, float4>) return "float32";
+    else if constexpr (std::is_same_v<T, uint2>) return "uint32";
     else {
         static_assert(std::is_arithmetic_v<T>, "no numpy type corresponds to the kernel's parameter");
         const char *kind = std::is_floating_point_v<T> ? "float" : std::is_signed_v<T> ? "int" : "uint";
@@ -209,12 +216,12 @@ struct Entry<kernel> {
 
 }  // namespace cuda_on_cpu
 
-#define CUDA_ON_CPU_KERNEL(...)                                                                                      \
-    extern "C" __attribute__((visibility("default"))) const char *cuda_on_cpu_signature() {                          \
+#define CUDA_ON_CPU_KERNEL(number, ...)                                                                              \
+    extern "C" __attribute__((visibility("default"))) const char *cuda_on_cpu_signature_##number() {                 \
         static const std::string signature = cuda_on_cpu::Entry<&__VA_ARGS__>::signature();                          \
         return signature.c_str();                                                                                    \
     }                                                                                                                \
-    extern "C" __attribute__((visibility("default"))) const char *cuda_on_cpu_launch(                                \
+    extern "C" __attribute__((visibility("default"))) const char *cuda_on_cpu_launch_##number(                       \
         unsigned grid, unsigned block, size_t shared_bytes, uint64_t seed, bool interleave, double limit_s,          \
         const cuda_on_cpu::Argument *arguments, size_t count) {                                                      \
         return cuda_on_cpu::launch(cuda_on_cpu::Entry<&__VA_ARGS__>::run, {grid}, {block}, shared_bytes, seed,       \

@@ -4,7 +4,7 @@ import cuda_emulation
 import numpy as np
 import pytest
 from cuda_compile import CompileError, compile_for, compile_numba, has_float64, supported_archs
-from cuda_emulation import KernelError, build
+from cuda_emulation import KernelError, build, build_all
 
 SEEDS = range(20)
 
@@ -72,6 +72,15 @@ def transpose(barrier, seed, interleave):
     out = np.zeros_like(tiles)
     build(TRANSPOSITION, "k", {"BARRIER": barrier})(3, 256, 0, tiles, out, seed=seed, interleave=interleave)
     return np.array_equal(out, tiles.transpose(0, 2, 1))
+
+
+def test_kernels_of_one_source():
+    both = build_all(TRANSPOSITION + NEIGHBOUR.replace(" k(", " neighbour("), ("k", "neighbour"), {"BARRIER": ""})
+    assert [run.name for run in both.values()] == list(both) == ["k", "neighbour"]
+    assert both["k"].parameters == ["const float32*", "float32*"]
+    out = np.zeros(32, np.int32)
+    both["neighbour"](1, 32, 128, out)
+    assert out.any()
 
 
 @pytest.mark.parametrize("interleave", [False, True])
@@ -148,11 +157,35 @@ def test_arithmetic_is_that_of_the_device():
     out[0] = __expf(1.f), out[1] = __logf(2.f), out[2] = __fdividef(1.f, 3.f), out[3] = __frcp_rn(4.f);
     out[4] = min(1.f, nanf("")), out[5] = max(nanf(""), 2.f), out[6] = min(3LL, 4), out[7] = max(3u, 4);
     out[8] = __ffs(12), out[9] = __popc(12), out[10] = __umulhi(1u << 31, 6u);
-    out[11] = __uint_as_float(__float_as_uint(-1.5f));
+    out[11] = __uint_as_float(__float_as_uint(-1.5f)), out[12] = rsqrtf(16.f);
     """
-    out = np.zeros(12, np.float32)
+    out = np.zeros(13, np.float32)
     build(kernel("float *out", body), "k")(1, 32, 0, out)
-    np.testing.assert_allclose(out, [np.e, np.log(2), 1 / 3, 0.25, 1, 2, 3, 4, 3, 2, 3, -1.5], rtol=1e-6)
+    np.testing.assert_allclose(out, [np.e, np.log(2), 1 / 3, 0.25, 1, 2, 3, 4, 3, 2, 3, -1.5, 0.25], rtol=1e-6)
+
+
+def test_two_words_move_at_once():
+    body = "if (threadIdx.x < 2) out[threadIdx.x] = make_uint2(in[threadIdx.x].y, in[threadIdx.x].x);"
+    run = build(kernel("const uint2 *in, uint2 *out", body), "k")
+    assert run.parameters == ["const uint32*", "uint32*"]
+    out = np.zeros(4, np.uint32)
+    run(1, 32, 0, np.array([1, 2, 3, 1 << 31], np.uint32), out)
+    np.testing.assert_array_equal(out, [2, 1, 1 << 31, 3])
+
+
+def test_null_pointers():
+    body = "if (threadIdx.x == 0) out[0] = in ? in[0] : other ? 0.f : -1.f;"
+    run = build(kernel("const float *in, float *other, float *out", body), "k")
+    out = np.zeros(1, np.float32)
+    for given, other, expected in [
+        (None, None, -1),
+        (None, np.zeros(1, np.float32), 0),
+        (np.ones(1, np.float32), None, 1),
+    ]:
+        run(1, 32, 0, given, other, out)
+        assert out[0] == expected
+    with pytest.raises(KernelError, match="access memory far from every array"):
+        run(1, 32, 0, np.ones(1, np.float32), None, None)
 
 
 # What no kernel may do, and how it is reported. i is the thread of 64; n is 64; x and out have 64 floats.
@@ -241,6 +274,7 @@ def test_arguments_are_checked_against_the_declaration():
         ((what, x, out), TypeError, "k takes 4 arguments, not 3"),
         ((np.int64(-1), x, out, n), TypeError, "argument 0 is a int64 of int64, but the kernel declares int32"),
         ((-1, x, out, n), TypeError, "argument 0 is a int of no numpy type"),
+        ((None, x, out, n), TypeError, "argument 0 is a NoneType of no numpy type"),
         ((what, x.astype(float), out, n), TypeError, "argument 1 is a ndarray of float64"),
         ((what, x, out, out), TypeError, "argument 3 is a ndarray of float32"),
         ((what, x, np.zeros(128, np.float32)[::2], n), ValueError, "argument 2 must be C-contiguous"),
