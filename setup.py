@@ -49,6 +49,7 @@ setup(
         "w2v.backends",
         "w2v.cli",
         "w2v.corpus",
+        "w2v.cost",
         "w2v.kernels",
         "w2v.objectives",
         "w2v.training",

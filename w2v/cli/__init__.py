@@ -10,6 +10,7 @@ import click
 from w2v import __version__
 from w2v.cli.analogy import analogy
 from w2v.cli.cache import cache
+from w2v.cli.calibrate import calibrate
 from w2v.cli.convert import convert
 from w2v.cli.eval import evaluate
 from w2v.cli.info import info
@@ -25,7 +26,7 @@ def cli() -> None:
     """Train word vectors from plain text, and ask them questions."""
 
 
-for _command in (train, vocab, info, similar, analogy, evaluate, convert, cache):
+for _command in (train, vocab, info, similar, analogy, evaluate, convert, cache, calibrate):
     cli.add_command(_command)
 
 

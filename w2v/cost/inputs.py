@@ -1,0 +1,73 @@
+"""How many distinct inputs of a batch reach a cluster.
+
+The hidden vector of a skip-gram pair depends on its input word alone, so a step computes each block once per
+distinct input that has a target in it. That number takes the place of p·B in the cost of a cluster in Grave et al.
+2017 (section 4), where every example has a hidden vector of its own.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from w2v.errors import ConfigError
+
+# Shares within one part in a hundred of each other are counted as one: the sum moves by about 1e-5 of itself.
+_GROUP_WIDTH = 0.01
+# Points of the table, from 1e-12 to 1: linear between them in logarithms is good to about 2e-5.
+_POINTS = 2048
+_LEAST = 1e-12
+
+
+class ReachedInputs:
+    """U(q): expected distinct inputs of a batch that reach a cluster with a share q of the targets.
+
+    Skip-gram: a batch of N pairs covers T = N / m kept tokens, and each is the input of m pairs; a token has a target
+    in the cluster with probability x = 1 − (1 − q)^m, and word w, of share p_w, then comes a Poisson number of times:
+
+        U(q) = Σ_w 1 − exp(−T p_w x).
+
+    CBOW: every window is an input of its own, U(q) = N q. U rises with q, and U(q) ≤ T x.
+    """
+
+    def __init__(self, shares: np.ndarray, pairs: float, pairs_per_token: float, cbow: bool = False) -> None:
+        """Tabulate U. shares: (V,) float64, sums to 1; pairs: N (windows for CBOW); pairs_per_token: m.
+
+        Raises ConfigError where there are no pairs.
+        """
+        self._pairs, self._per_token, self._cbow = float(pairs), float(pairs_per_token), cbow
+        if not (self._pairs > 0 and self._per_token > 0):
+            raise ConfigError(
+                "the corpus has no pair to learn from: use longer lines, a lower --min-count or --sample 0"
+            )
+        if cbow:
+            return
+        tokens = self._pairs / self._per_token
+        share, words = _grouped(np.asarray(shares, np.float64))
+        reach = np.geomspace(_LEAST, 1.0, _POINTS)
+        sums = np.array([-(words * np.expm1(-tokens * share * x)).sum() for x in reach])
+        self._log_reach, self._log_inputs = np.log(reach), np.log(sums)
+
+    def __call__(self, share: np.ndarray | float) -> np.ndarray:
+        """U(q) for shares q of 0 … 1, in the shape of ``share``."""
+        share = np.clip(np.asarray(share, np.float64), 0.0, 1.0)
+        if self._cbow:
+            return self._pairs * share
+        with np.errstate(divide="ignore"):  # log1p(−1): the head, which every input reaches
+            reach = -np.expm1(self._per_token * np.log1p(-share))
+        # Below the table U is proportional to x.
+        least = np.minimum(reach / _LEAST, 1.0)
+        inputs = np.exp(np.interp(np.log(np.maximum(reach, _LEAST)), self._log_reach, self._log_inputs))
+        return inputs * least
+
+    @property
+    def all(self) -> float:
+        """U(1): the inputs of the head."""
+        return float(self(1.0))
+
+
+def _grouped(shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean share and number of words of each group of nearly equal shares; words of share 0 are left out."""
+    positive = shares[shares > 0]
+    group = np.floor(np.log(positive) / _GROUP_WIDTH).astype(np.int64)
+    _, which, words = np.unique(group, return_inverse=True, return_counts=True)
+    return np.bincount(which, positive) / words, words
