@@ -239,7 +239,7 @@ extern "C" __global__ void __launch_bounds__(SUM_WARPS * LANES) sum_rows(
     else sum_up<1>(matrix, pitch, width, begins, index, rows, mean, accumulate, out, out_pitch, floats, together);
 }
 
-// `held`: packs per lane that stay in registers; longer rows read the rest of their gradient again.
+// HELD packs per lane stay in registers; longer rows read the rest of their gradient again.
 template <int N>
 __device__ __forceinline__ void adagrad(const float* __restrict__ gradient, int width, float rate,
                                         float* __restrict__ row, float* __restrict__ accumulator,
