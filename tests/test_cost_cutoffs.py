@@ -1,7 +1,10 @@
 """Cut-offs by dynamic programming: against brute force, inputs against a simulation, the floor for quality."""
 
+import lzma
 import math
+import os
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from w2v.config import TrainConfig
+from w2v.corpus import encode_corpus
 from w2v.cost import Step, StepCosts, builtin, choose_cutoffs, head_floor, resolve_cutoffs
-from w2v.cost.inputs import ReachedInputs
+from w2v.cost.inputs import ReachedInputs, clumping
 from w2v.cost.search import cheapest
 from w2v.cost.zipf import zipf_shares
 from w2v.errors import ConfigError
@@ -30,7 +34,9 @@ def plain_inputs(shares, pairs, per_token, q, cbow):
     if cbow:
         return pairs * q
     reached = 1 - (1 - q) ** per_token
-    return sum(1 - math.exp(-pairs / per_token * share * reached) for share in shares)
+    tokens = pairs / per_token
+    kappa = 0.3 * (tokens / 10_000) ** (1 / 3)
+    return sum(1 - (1 + tokens * share * reached / kappa) ** -kappa for share in shares)
 
 
 def plain_seconds(shares, cutoffs, *, pairs, pairs_per_token, size, div_value, model, shortlist, cbow):
@@ -216,10 +222,13 @@ def test_reached_inputs_against_a_simulation(tokens, per_token):
     rng = np.random.default_rng(tokens + per_token)
     shares = zipf_shares(300)
     reached = ReachedInputs(shares, tokens * per_token, per_token)
+    kappa = clumping(tokens)
     for q in (0.002, 0.05, 0.3, 0.9, 1.0):
         met = []
         for _ in range(200):
-            inputs = rng.choice(300, rng.poisson(tokens), p=shares)
+            # How much a batch is about each word: 1 on average, most often less.
+            topic = rng.gamma(kappa, 1 / kappa, 300)
+            inputs = np.repeat(np.arange(300), rng.poisson(tokens * shares * topic))
             has_target = rng.binomial(per_token, q, inputs.size) > 0
             met.append(np.unique(inputs[has_target]).size)
         # Four standard errors of the mean.
@@ -312,3 +321,38 @@ def test_the_order_of_the_counts_does_not_matter():
     one, two = (Step.of(config, CorpusShape(c, int(counts.sum()), 50)) for c in (counts, counts[::-1]))
     np.testing.assert_array_equal(one.shares, two.shares)
     assert (one.pairs, one.pairs_per_token, one.cbow) == (500, 1.0, True)
+
+
+@pytest.mark.parametrize("name", ["en17m.txt.xz", "ko2m.txt.xz"])
+def test_reached_inputs_of_real_text(tmp_path, name):
+    """Counted in batches of running text: within a fifth; a Poisson number would be a third too high."""
+    folder = os.environ.get("W2V_TEST_CORPORA")
+    if not folder or not (Path(folder) / name).exists():
+        pytest.skip(f"W2V_TEST_CORPORA names no folder with {name}")
+    with lzma.open(Path(folder) / name, "rb") as source:
+        (tmp_path / "text.txt").write_bytes(source.read(10_000_000))
+    config = TrainConfig(objective="adaptive", window=4, batch_pairs=30_000, shrink_windows=False, sample=0)
+    with encode_corpus([tmp_path / "text.txt"], use_cache=False) as corpus:
+        ids = np.array(corpus.ids)
+        step = Step.of(config, CorpusShape(corpus.vocabulary.counts, corpus.tokens, corpus.sentences))
+    costs = step.costs(builtin("cpu"))
+    length = int(step.pairs / step.pairs_per_token * len(ids) / np.count_nonzero(ids >= 0))
+    clusters = [(0, costs.words), (0, 500), (500, 4000), (4000, costs.words)]
+    counted = np.zeros(len(clusters))
+    starts = np.linspace(0, len(ids) - length, 10).astype(int)
+    for start in starts:
+        inputs, targets = all_pairs(ids[start : start + length], config.window)
+        for number, (begin, end) in enumerate(clusters):
+            counted[number] += np.unique(inputs[(targets >= begin) & (targets < end)]).size / len(starts)
+    np.testing.assert_allclose([costs.inputs(*cluster) for cluster in clusters], counted, rtol=0.2)
+
+
+def all_pairs(ids, window):
+    """Every (input, target) within a window of fixed width and a sentence, in no order."""
+    sentence, inputs, targets = np.cumsum(ids < 0), [], []
+    for distance in range(1, window + 1):
+        one, other = ids[:-distance], ids[distance:]
+        together = (sentence[:-distance] == sentence[distance:]) & (one >= 0) & (other >= 0)
+        inputs += [one[together], other[together]]
+        targets += [other[together], one[together]]
+    return np.concatenate(inputs), np.concatenate(targets)

