@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -21,19 +21,23 @@ from w2v.objectives.block_softmax import BlockObjective
 
 @dataclass
 class Piece:
-    """A batch, and what of the corpus is in it: pairs (windows with cbow), kept words, words before sub-sampling."""
+    """A batch, and what of the corpus is in it: pairs (windows with cbow), kept words, words before sub-sampling.
+
+    waits: whether the host waits for the device after this one anyway, so that the loss may be asked for.
+    """
 
     batch: Batch
     pairs: int
     kept_words: int
     words: int
+    waits: bool = True
 
 
 class BatchSource(Protocol):
     """Cuts a corpus into batches, on the device that trains."""
 
-    def upload(self, ids: np.ndarray) -> None:
-        """Bring a corpus to the device, as far as it fits."""
+    def upload(self, ids: np.ndarray, tokens: int) -> None:
+        """Bring a corpus to the device, as far as it fits; batches will be of ``tokens`` ids."""
 
     def pieces(self, ids: np.ndarray, epoch: int, tokens: int) -> Iterator[Piece]:
         """An epoch in batches of ``tokens`` ids each, but for the last one."""
@@ -72,13 +76,14 @@ class BlockBackend:
         """Train one batch over nothing but two words; leaves the parameters undefined."""
         ids = np.array([0, min(1, self.objective.counts.size - 1), -1], np.int32)
         with self.operations.running():
+            self._source.upload(ids, ids.size)
             for piece in self._source.pieces(ids, 0, ids.size):
                 self.model.train(piece.batch, 0.0)
             self.operations.take_loss()
 
     def upload(self, ids: np.ndarray) -> None:
         """Bring the corpus to the device, as far as it fits."""
-        self._source.upload(ids)
+        self._source.upload(ids, self._tokens_per_batch(ids))
 
     def train_epoch(
         self,
@@ -89,19 +94,20 @@ class BlockBackend:
     ) -> EpochReport:
         """Train one pass, batch by batch in the order of the text."""
         tokens = self._tokens_per_batch(ids)
-        report = EpochReport()
+        done, report = EpochReport(), EpochReport()
         with self.operations.running():
+            self._source.upload(ids, tokens)
             for number, piece in enumerate(self._source.pieces(ids, epoch, tokens)):
                 rate = schedule(min(1.0, number * tokens / ids.size))
                 self.model.train(piece.batch, rate)
-                report = EpochReport(
-                    report.loss + self.operations.take_loss(),
-                    report.pairs + piece.pairs,
-                    report.kept_words + piece.kept_words,
-                    report.words + piece.words,
-                    rate,
-                )
-                progress(report)
+                done.pairs += piece.pairs
+                done.kept_words += piece.kept_words
+                done.words += piece.words
+                done.learning_rate = rate
+                if piece.waits:
+                    done.loss += self.operations.take_loss()
+                    report = replace(done)
+                    progress(report)
         return report
 
     def _tokens_per_batch(self, ids: np.ndarray) -> int:
@@ -152,8 +158,8 @@ def make_block_backend(config: TrainConfig, objective: BlockObjective, device: s
         from w2v.backends.block_cuda import cuda_block_backend
 
         return cuda_block_backend(config, objective)
-    from w2v.backends.block_batches import CpuBatches
-    from w2v.backends.block_cpu import CpuOperations
+    from w2v.backends.block_cpu_batches import CpuBatches
+    from w2v.backends.block_cpu_operations import CpuOperations
 
     operations = CpuOperations(config.threads or available_cores())
     return BlockBackend(config, objective, "cpu", operations, CpuBatches(config, objective))

@@ -19,14 +19,22 @@ TILE = 1 << 26
 class ArrayOperations:
     """Plain array code, rows of the batch in tiles: the readable twin of the fast operations."""
 
-    def __init__(self, xp: ModuleType = np, dtype: type = np.float32, tile: int = TILE) -> None:
-        """xp: the array module; dtype: of parameters and sums; tile: logits that are held at once."""
+    def __init__(
+        self,
+        xp: ModuleType = np,
+        dtype: type = np.float32,
+        tile: int = TILE,
+        context: AbstractContextManager | None = None,
+    ) -> None:
+        """xp: the array module; dtype: of parameters and sums; tile: logits that are held at once; context: what has
+        to surround the work, such as a stream."""  # fmt: skip
+        self._context = context or nullcontext()
         self.xp, self.dtype, self.tile = xp, dtype, tile
         self._loss = xp.zeros((), np.float64)
 
     def new_rows(self, count: int, size: int) -> Rows:
         """Zeros."""
-        return Rows(self.xp.zeros((count, size), self.dtype), self.xp.zeros(count, self.dtype))
+        return Rows(self.xp.zeros((count, size), self.dtype), self.xp.zeros(count, self.dtype), size)
 
     def load_rows(self, rows: Rows, matrix: np.ndarray, accumulators: np.ndarray) -> None:
         """Copy in."""
@@ -39,11 +47,11 @@ class ArrayOperations:
 
     def is_sound(self, rows: Rows) -> bool:
         """Whether every value is finite, and its square too."""
-        return bool((abs(rows.matrix) < LARGEST).all())
+        return bool(rows.matrix.max() < LARGEST and rows.matrix.min() > -LARGEST)
 
     def running(self) -> AbstractContextManager:
-        """Nothing."""
-        return nullcontext()
+        """The context that was given."""
+        return self._context
 
     def new_bias(self, bias: np.ndarray) -> Array:
         """A copy."""
@@ -130,7 +138,7 @@ class ArrayOperations:
             targets = batch.job_targets
             d_hidden = self.block(
                 hidden[batch.job_rows[begin:end]],
-                Rows(rows.matrix[words], rows.accumulators[words]),
+                Rows(rows.matrix[words], rows.accumulators[words], rows.size),
                 bias[words],
                 batch.job_weights[begin:end],
                 Targets(targets.begins[begin : end + 1], targets.columns, targets.weights),

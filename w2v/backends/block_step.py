@@ -1,8 +1,8 @@
 """One step of block softmax, written once for every device and for full, class-based and adaptive softmax alike.
 
-A step works on a ``Batch`` (``w2v/objectives/block_batch.py``) through the operations of ``Operations``: NumPy and
-numba on the CPU (``block_cpu.py``), cuBLAS and raw kernels on a GPU (``block_cuda.py``), or any array module as it is
-(``block_arrays.py``), which is what the others are compared with.
+A step works on a ``Batch`` (``w2v/objectives/block_batch.py``) through ``Operations``: NumPy and numba on the CPU
+(``block_cpu_operations.py``), cuBLAS and raw kernels on a GPU (``block_cuda_operations.py``), or any array module as
+it is (``block_arrays.py``), which is what the others are compared with.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ Array = Any
 
 @dataclass
 class Rows:
-    """A matrix whose rows row-wise Adagrad trains: matrix (n, size), accumulators (n,), as the operations keep them.
+    """A matrix whose rows row-wise Adagrad trains: matrix (n, size or more), accumulators (n,), on a device.
 
     shadow: the matrix in the type of the device's products, where that is another one.
     """
 
     matrix: Array
     accumulators: Array
+    size: int
     shadow: Array | None = None
 
 
@@ -121,7 +122,8 @@ class BlockModel:
             operations.new_rows(layout.size, tail.size) if tail.projected else None for tail in layout.tails
         ]
         self.head_bias = operations.new_bias(objective.head_bias)
-        self.word_bias = operations.new_bias(objective.word_bias)
+        word_bias = operations.new_bias(objective.word_bias)
+        self.tail_biases = [operations.bias_slice(word_bias, tail.edges[0], tail.edges[-1]) for tail in layout.tails]
 
     def named_rows(self) -> dict[str, Rows]:
         """The trained matrices by the stem of their parameters' names."""
@@ -164,7 +166,7 @@ class BlockModel:
         operations, tail, rows = self.operations, self.objective.layout.tails[number], self.tails[number]
         jobs = slice(int(begins[0]), int(begins[-1]))
         room = None if d_jobs is None else d_jobs[jobs]
-        bias = operations.bias_slice(self.word_bias, tail.edges[0], tail.edges[-1])
+        bias = self.tail_biases[number]
         if tail.clusters > 1:
             edges = np.array(tail.edges, np.int64) - tail.edges[0]
             operations.clusters(hidden, batch, jobs, begins, rows, edges, bias, rate, room)

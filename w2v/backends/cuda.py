@@ -8,7 +8,8 @@ from numba import config as numba_config
 from numba import cuda
 
 from w2v.backends.base import EpochReport
-from w2v.backends.cuda_memory import out_of_memory_reported, require_memory
+from w2v.backends.cuda_current import current_device, free_memory
+from w2v.backends.cuda_memory import RESERVE, out_of_memory_reported, require_memory
 from w2v.backends.cuda_steps import SMALLEST_CHUNK, RawSteps, Rows, Steps, TwinSteps, chunk_size
 from w2v.backends.cuda_stream import GRID, THREADS, DeviceStream, Segment
 from w2v.backends.heldout import compile_heldout, rowwise_heldout_nll
@@ -24,8 +25,6 @@ from w2v.objectives.base import RowWiseObjective
 MOST_WINDOW = 127
 # Segments that may be launched before the host waits for the first of them.
 QUEUE = 3
-# Left to the driver, to compiled code and to whoever else uses the device.
-RESERVE = 256 << 20
 _LOWER = "--vector-size or --max-final-vocab"
 
 
@@ -42,19 +41,19 @@ class CudaBackend:
         self.config = config
         self.objective = objective
         self.notes: list[str] = []
-        self.device, multiprocessor = _current_device()
+        self.device, _ = current_device()
         pitch = padded(config.vector_size)
         rows = objective.counts.size + objective.output_rows
-        self._needed = 4 * (pitch + 1) * rows + DeviceStream.table_bytes(objective)
-        require_memory(self._needed + RESERVE, _free_memory(), _LOWER)
+        self._needed = 4 * (pitch + 1) * rows + DeviceStream.table_bytes(objective.counts, objective.tables)
+        require_memory(self._needed + RESERVE, free_memory(), _LOWER)
         with out_of_memory_reported(self._needed, _LOWER):
             self._stream = cuda.stream()
             self._rows = Rows(
                 cuda.device_array((objective.counts.size, pitch), np.float32),
                 cuda.device_array((objective.output_rows, pitch), np.float32),
             )
-            self._source = DeviceStream(config, objective, self._stream)
-            self._steps = self._choose_steps(multiprocessor)
+            self._source = DeviceStream(config, objective.counts, objective.tables, self._stream)
+            self._steps = self._choose_steps(_multiprocessor())
             self._flags = cuda.device_array(2, np.int32)
             self._losses = cuda.device_array(1, np.float32)
         self._snapshots = [cuda.pinned_array(4, np.float64) for _ in range(QUEUE)]
@@ -96,7 +95,7 @@ class CudaBackend:
         self._stream.synchronize()
         self._source.release()
         with out_of_memory_reported(self._needed, "--negative, --window or --vector-size"):
-            self._source.upload(ids, max(0, _free_memory() - RESERVE))
+            self._source.upload(ids, max(0, free_memory() - RESERVE))
         self._stream.synchronize()
 
     def parameters(self) -> dict[str, np.ndarray]:
@@ -190,21 +189,12 @@ class _Snapshot:
         return EpochReport(loss, int(pairs), int(kept), int(words), self._rate)
 
 
-def _free_memory() -> int:
-    context = cuda.current_context()
+def _multiprocessor() -> Multiprocessor:
+    """What limits a launch. The simulator is one small multiprocessor."""
     if numba_config.ENABLE_CUDASIM:
-        return 1 << 62
-    context.memory_manager.deallocations.clear()  # numba keeps what is freed for a while
-    return int(context.get_memory_info()[0])
-
-
-def _current_device() -> tuple[str, Multiprocessor]:
-    """A name for people, and what limits a launch. The simulator is one small multiprocessor."""
-    if numba_config.ENABLE_CUDASIM:
-        return "cuda (simulated)", Multiprocessor(1, 1 << 16, 1 << 16)
+        return Multiprocessor(1, 1 << 16, 1 << 16)
     device = cuda.get_current_device()
-    name = device.name.decode() if isinstance(device.name, bytes) else device.name
-    return f"cuda ({name})", Multiprocessor(
+    return Multiprocessor(
         device.MULTIPROCESSOR_COUNT,
         device.MAX_SHARED_MEMORY_PER_BLOCK_OPTIN,
         device.MAX_SHARED_MEMORY_PER_MULTIPROCESSOR,

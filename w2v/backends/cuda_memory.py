@@ -6,6 +6,8 @@ from contextlib import contextmanager
 
 from w2v.errors import DeviceError
 
+# Left to the driver, to compiled code and to whoever else uses the device, in bytes.
+RESERVE = 256 << 20
 # What the CUDA runtime and the driver call it, in the messages of CuPy and of numba-cuda.
 _SIGNS = ("cudaErrorMemoryAllocation", "CUDA_ERROR_OUT_OF_MEMORY")
 

@@ -8,6 +8,7 @@ import numpy as np
 from numba import config as numba_config
 from numba import cuda
 
+from w2v.backends.cuda_current import cupy_stream
 from w2v.backends.cuda_stream import GRID, THREADS, Segment
 from w2v.backends.in_flight import (
     Contributions,
@@ -155,12 +156,7 @@ class RawSteps:
     @cached_property
     def _launches_on(self) -> object:
         """The CUDA stream as CuPy knows it."""
-        import cupy
-
-        if hasattr(cupy.cuda.Stream, "from_external") and hasattr(self.stream, "__cuda_stream__"):
-            # In place of what CuPy 14 deprecates.
-            return cupy.cuda.Stream.from_external(self.stream)
-        return cupy.cuda.ExternalStream(int(self.stream))
+        return cupy_stream(self.stream)
 
     def train(self, segment: Segment, rows: Rows, rates: tuple[float, float], chunk: int, losses: object) -> None:
         """Launch the training of a segment."""

@@ -13,8 +13,7 @@ from w2v.config import TrainConfig
 from w2v.kernels import stream_cuda
 from w2v.kernels.random import STREAM_SUBSAMPLE, STREAM_WINDOW, epoch_key
 from w2v.kernels.stream_cpu import keep_thresholds
-from w2v.kernels.targets_cpu import NoiseTables
-from w2v.objectives.base import RowWiseObjective
+from w2v.kernels.targets_cpu import NoiseTables, PathTables
 
 # Ids of a segment: enough work for any GPU, few enough for progress and Ctrl-C to be prompt.
 SEGMENT = 1 << 24
@@ -27,12 +26,13 @@ THREADS, GRID = (8, 2) if numba_config.ENABLE_CUDASIM else (stream_cuda.BLOCK, 1
 class Segment:
     """Windows ready to train; everything on the device.
 
-    words (n,) int32, spans (n,) uint32, places (3,) int32, target_begins (n,) int64 as ``kernels/stream_cuda.py``
-    describes them; targets: int32 noise, or all the paths. begin, end: its share of the epoch, fractions;
-    windows: how many it holds at most.
+    words (n,) int32, positions (n,) int64, spans (n,) uint32, places (3,) int32, target_begins (n,) int64 as
+    ``kernels/stream_cuda.py`` describes them; targets: int32 noise, or all the paths, or None. begin, end: its share
+    of the epoch, fractions; windows: how many it holds at most.
     """
 
     words: object
+    positions: object
     spans: object
     places: object
     targets: object
@@ -61,17 +61,27 @@ class DeviceStream:
     sums: device float64 (4,): loss, pairs, kept words and words since ``begin_epoch``.
     """
 
-    def __init__(self, config: TrainConfig, objective: RowWiseObjective, stream: object) -> None:
-        """Upload the tables of the objective."""
+    def __init__(
+        self,
+        config: TrainConfig,
+        counts: np.ndarray,
+        tables: NoiseTables | PathTables | None,
+        stream: object,
+        longest: int = SEGMENT,
+    ) -> None:
+        """Upload the tables of an objective, if it has any. counts: (V,) int64; longest: most ids of a segment."""
         self.config = config
         self.stream = stream
+        self._longest = longest
         self.sums = cuda.to_device(np.zeros(4), stream)
-        self._keep = cuda.to_device(keep_thresholds(objective.counts, config.sample), stream)
-        tables = objective.tables
+        self._keep = cuda.to_device(keep_thresholds(counts, config.sample), stream)
         self._noise = isinstance(tables, NoiseTables)
+        self._has_targets = tables is not None
         self._lists = 2 * config.window if config.negatives_per_pair else 1
         if self._noise:
             self._buckets = cuda.to_device(tables.buckets, stream)
+            self._offsets = cuda.to_device(np.empty(0, np.int64), stream)
+        elif tables is None:
             self._offsets = cuda.to_device(np.empty(0, np.int64), stream)
         else:
             paths = tables.nodes * np.int32(2) + tables.codes
@@ -82,15 +92,14 @@ class DeviceStream:
         self.release()
 
     @staticmethod
-    def table_bytes(objective: RowWiseObjective) -> int:
+    def table_bytes(counts: np.ndarray, tables: NoiseTables | PathTables | None) -> int:
         """Device memory of the tables."""
-        tables = objective.tables
-        own = (
-            tables.buckets.nbytes
-            if isinstance(tables, NoiseTables)
-            else 4 * tables.nodes.size + tables.offsets.nbytes
-        )
-        return own + 4 * objective.counts.size
+        own = 0
+        if isinstance(tables, NoiseTables):
+            own = tables.buckets.nbytes
+        elif tables is not None:
+            own = 4 * tables.nodes.size + tables.offsets.nbytes
+        return own + 4 * counts.size
 
     @property
     def place_bytes(self) -> int:
@@ -114,10 +123,10 @@ class DeviceStream:
         """
         self.release()
         # A segment keeps to an eighth of the memory, and gives way to the corpus where that makes room for it.
-        segment = min(SEGMENT, ids.size, max(SMALLEST_SEGMENT, free // (8 * self.place_bytes)))
+        segment = min(self._longest, ids.size, max(SMALLEST_SEGMENT, free // (8 * self.place_bytes)))
         resident = ids.nbytes + self._bytes(segment) <= free
         if not resident:
-            segment = min(SEGMENT, max(SMALLEST_SEGMENT, free // (2 * (self.place_bytes + 8))))
+            segment = min(self._longest, max(SMALLEST_SEGMENT, free // (2 * (self.place_bytes + 8))))
             require_memory(self._bytes(segment) + 8 * segment, free, "--negative, --window or --vector-size")
         self._reserve(segment)
         self._segment = segment
@@ -133,7 +142,7 @@ class DeviceStream:
         self._spans = cuda.device_array(capacity, np.uint32)
         listed = capacity * self._lists * (1 + self.config.negative) if self._noise else 1
         self._drawn = cuda.device_array(listed, np.int32)
-        self._begins = cuda.device_array(1 if self._noise else capacity, np.int64)
+        self._begins = cuda.device_array(1 if self._noise or not self._has_targets else capacity, np.int64)
 
     @staticmethod
     def _tiles(tokens: int) -> int:
@@ -154,6 +163,7 @@ class DeviceStream:
             targets = self._cut(epoch, new)
             yield Segment(
                 words=new.kept,
+                positions=new.positions,
                 spans=self._spans,
                 places=new.places,
                 targets=targets,
@@ -183,6 +193,8 @@ class DeviceStream:
             *new.arrays(), config.window, config.shrink_windows, config.model == "cbow", key, self._offsets,
             self._spans, self._begins, self.sums,
         )  # fmt: skip
+        if not self._has_targets:
+            return None
         if not self._noise:
             return self._paths
         stream_cuda.draw_noise[GRID, THREADS, stream](

@@ -55,7 +55,7 @@ class CpuOperations:
 
     def new_rows(self, count: int, size: int) -> Rows:
         """Zeros."""
-        return Rows(aligned_zeros(count, size), np.zeros(count, np.float32))
+        return Rows(aligned_zeros(count, size), np.zeros(count, np.float32), size)
 
     def load_rows(self, rows: Rows, matrix: np.ndarray, accumulators: np.ndarray) -> None:
         """Copy in."""

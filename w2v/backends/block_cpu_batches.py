@@ -27,7 +27,7 @@ class CpuBatches:
         self.config, self.objective = config, objective
         self._keep = keep_thresholds(objective.counts, config.sample)
 
-    def upload(self, ids: np.ndarray) -> None:
+    def upload(self, ids: np.ndarray, tokens: int) -> None:
         """Nothing to do: the kernels read the ids where they are."""
 
     def pieces(self, ids: np.ndarray, epoch: int, tokens: int) -> Iterator[Piece]:

@@ -1,0 +1,51 @@
+"""The block-softmax backend on one NVIDIA GPU, put together."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import cuda
+
+from w2v.backends.block import BlockBackend
+from w2v.backends.block_arrays import ArrayOperations
+from w2v.backends.block_cuda_batches import MOST_WINDOW, CudaBatches
+from w2v.backends.block_cuda_operations import LOWER, CudaOperations
+from w2v.backends.cuda_current import cupy_stream, current_device, free_memory
+from w2v.backends.cuda_memory import RESERVE, require_memory
+from w2v.config import TrainConfig
+from w2v.errors import DeviceError
+from w2v.objectives.block_softmax import BlockObjective
+
+# Compute capability from which cuBLAS multiplies bfloat16 on tensor cores.
+BFLOAT16_SINCE = (8, 0)
+
+
+def cuda_block_backend(config: TrainConfig, objective: BlockObjective) -> BlockBackend:
+    """Raw kernels and cuBLAS, or with ``--kernels numba`` CuPy's own operations; raises DeviceError."""
+    if config.window > MOST_WINDOW:
+        raise DeviceError(f"the GPU takes --window up to {MOST_WINDOW}: lower it, or use --device cpu")
+    import cupy
+
+    name, capability = current_device()
+    needed = _needed_bytes(objective)
+    require_memory(needed + RESERVE, free_memory(), LOWER)
+    stream = cuda.stream()
+    current = cupy_stream(stream)
+
+    def usable() -> int:
+        cupy.get_default_memory_pool().free_all_blocks()
+        return max(0, free_memory() - RESERVE)
+
+    with current:
+        if config.kernels == "raw":
+            bfloat16 = capability >= BFLOAT16_SINCE
+            operations = CudaOperations(cupy, bfloat16, usable() - needed, current, needed)
+        else:
+            operations = ArrayOperations(cupy, np.float32, context=current)
+        source = CudaBatches(config, objective, stream, cupy, usable)
+        return BlockBackend(config, objective, name, operations, source)
+
+
+def _needed_bytes(objective: BlockObjective) -> int:
+    """Parameters with their shadows, and the gradients of the largest of them."""
+    sizes = [4 * int(np.prod(shape)) for shape in objective.parameter_shapes.values()]
+    return sum(sizes) * 3 // 2 + 2 * max(sizes)
