@@ -96,8 +96,7 @@ class BlockBackend:
         tokens = self._tokens_per_batch(ids)
         done, report = EpochReport(), EpochReport()
         with self.operations.running():
-            self._source.upload(ids, tokens)
-            for number, piece in enumerate(self._source.pieces(ids, epoch, tokens)):
+            for number, piece in enumerate(self.pieces(ids, epoch)):
                 rate = schedule(min(1.0, number * tokens / ids.size))
                 self.model.train(piece.batch, rate)
                 done.pairs += piece.pairs
@@ -109,6 +108,12 @@ class BlockBackend:
                     report = replace(done)
                     progress(report)
         return report
+
+    def pieces(self, ids: np.ndarray, epoch: int = 0) -> Iterator[Piece]:
+        """The batches of an epoch, inside ``operations.running()``."""
+        tokens = self._tokens_per_batch(ids)
+        self._source.upload(ids, tokens)
+        return self._source.pieces(ids, epoch, tokens)
 
     def _tokens_per_batch(self, ids: np.ndarray) -> int:
         sentences = int(np.count_nonzero(ids < 0))

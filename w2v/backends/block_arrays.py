@@ -53,6 +53,10 @@ class ArrayOperations:
         """The context that was given."""
         return self._context
 
+    def array(self, values: np.ndarray) -> Array:
+        """On the device."""
+        return self.xp.asarray(values)
+
     def new_bias(self, bias: np.ndarray) -> Array:
         """A copy."""
         return self.xp.asarray(bias.astype(self.dtype))

@@ -74,6 +74,10 @@ class CpuOperations:
         """One thread of BLAS for each of ours."""
         return threadpool_limits(1, "blas")
 
+    def array(self, values: np.ndarray) -> np.ndarray:
+        """On the device."""
+        return values
+
     def new_bias(self, bias: np.ndarray) -> np.ndarray:
         """With the slack that the kernel may read."""
         return np.concatenate([bias, np.zeros(BIAS_SLACK, np.float32)])

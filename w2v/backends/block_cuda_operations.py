@@ -91,6 +91,10 @@ class CudaOperations:
         with out_of_memory_reported(self._needed, LOWER), self.stream:
             yield
 
+    def array(self, values: np.ndarray) -> Array:
+        """On the device."""
+        return self.xp.asarray(values)
+
     def new_bias(self, bias: np.ndarray) -> Array:
         """A copy."""
         return self.xp.asarray(np.ascontiguousarray(bias, np.float32))

@@ -7,6 +7,7 @@ it is (``block_arrays.py``), which is what the others are compared with.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -17,6 +18,8 @@ from w2v.objectives.block_batch import Batch, Targets
 from w2v.objectives.block_softmax import BlockObjective
 
 Array = Any
+#: Calls some work and returns its result; timing wraps it so.
+Around = Callable[[Callable[[], Any]], Any]
 
 
 @dataclass
@@ -52,6 +55,9 @@ class Operations(Protocol):
 
     def running(self) -> AbstractContextManager:
         """What has to surround steps."""
+
+    def array(self, values: np.ndarray) -> Array:
+        """A copy on the device, or the array itself where it is there."""
 
     def new_bias(self, bias: np.ndarray) -> Array:
         """Biases, (n,) float32, on the device."""
@@ -135,27 +141,28 @@ class BlockModel:
             named[tail.name] = rows
         return named
 
-    def train(self, batch: Batch, rate: float) -> None:
-        """One step; the loss stays with the operations."""
-        self._step(batch, rate)
+    def train(self, batch: Batch, rate: float, around: Around = lambda work: work()) -> None:
+        """One step; the loss stays with the operations. around: calls the work of each block, the head's first."""
+        self._step(batch, rate, around)
 
     def evaluate(self, batch: Batch) -> None:
         """Only the loss, which stays with the operations."""
         self._step(batch, None)
 
-    def _step(self, batch: Batch, rate: float | None) -> None:
+    def _step(self, batch: Batch, rate: float | None, around: Around = lambda work: work()) -> None:
         if batch.rows == 0:
             return
         operations, layout = self.operations, self.objective.layout
         hidden = operations.hidden(self.inputs, batch, self.mean)
-        d_hidden = operations.block(hidden, self.head, self.head_bias, batch.weights, batch.head, rate)
+        d_hidden = around(
+            lambda: operations.block(hidden, self.head, self.head_bias, batch.weights, batch.head, rate)
+        )
         d_jobs = None if rate is None else operations.new_gradients(int(batch.job_rows.size), layout.size)
         first = 0
         for number, tail in enumerate(layout.tails):
             begins = batch.cluster_begins[first : first + tail.clusters + 1]
             first += tail.clusters
-            if begins[0] < begins[-1]:
-                self._tail(number, batch, begins, hidden, rate, d_jobs)
+            around(lambda number=number, begins=begins: self._tail(number, batch, begins, hidden, rate, d_jobs))
         if rate is not None:
             operations.add_jobs(d_hidden, batch, d_jobs)
             operations.train_inputs(self.inputs, batch, d_hidden, rate)
@@ -163,6 +170,8 @@ class BlockModel:
     def _tail(
         self, number: int, batch: Batch, begins: np.ndarray, hidden: Array, rate: float | None, d_jobs: Array | None
     ) -> None:
+        if begins[0] == begins[-1]:
+            return
         operations, tail, rows = self.operations, self.objective.layout.tails[number], self.tails[number]
         jobs = slice(int(begins[0]), int(begins[-1]))
         room = None if d_jobs is None else d_jobs[jobs]

@@ -153,6 +153,13 @@ class AdaptiveSoftmax(BlockObjective):
 
     name = "adaptive"
 
+    @classmethod
+    def resolve(cls, config: TrainConfig, shape: CorpusShape, device: str, say: Callable[[str], None]) -> TrainConfig:
+        """Fill in the size of a batch, and the cut-offs that are cheapest under the cost model."""
+        from w2v.cost import resolve_cutoffs
+
+        return resolve_cutoffs(super().resolve(config, shape, device, say), shape, device, say)
+
     def _build_layout(self, counts: np.ndarray, config: TrainConfig) -> BlockLayout:
         cutoffs = config.cutoffs
         if cutoffs == "auto":
