@@ -106,7 +106,9 @@ def test_hierarchical_probabilities_sum_to_one(size):
     rng = np.random.default_rng(size)
     counts = np.sort(rng.integers(1, 1000, size))[::-1].astype(np.int64)
     tree = HierarchicalSoftmax(counts, TrainConfig(objective="hs"))
-    log_p = tree.log_probabilities(rng.normal(size=13), rng.normal(size=(tree.output_rows, 13)))
+    log_p = tree.log_probabilities(rng.normal(size=13), {"output_vectors": rng.normal(size=(tree.output_rows, 13))})[
+        0
+    ]
     assert np.exp(log_p).sum() == pytest.approx(1.0, abs=1e-12)
 
 
@@ -114,7 +116,7 @@ def test_targets_of_hs_give_the_log_probability():
     rng = np.random.default_rng(4)
     tree = HierarchicalSoftmax(np.array([50, 20, 10, 9, 5, 1], np.int64), TrainConfig(objective="hs"))
     hidden, outputs = rng.normal(size=8), rng.normal(size=(5, 8))
-    log_p = tree.log_probabilities(hidden, outputs)
+    log_p = tree.log_probabilities(hidden, {"output_vectors": outputs})[0]
     for word in range(6):
         rows, signs = tree.targets(word)
         assert log_p[word] == pytest.approx(-np.logaddexp(0, -signs * (outputs[rows] @ hidden)).sum())

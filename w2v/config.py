@@ -28,7 +28,7 @@ DEFAULT_ALPHA = {
 MIN_ALPHA_RATIO = 1e-4
 
 # Options that only some objectives have a use for.
-_OWN_OPTIONS = {
+OWN_OPTIONS = {
     ("adaptive",): ("cutoffs", "clusters", "div_value", "shortlist", "cost_model"),
     ("class",): ("classes",),
     ("class", "adaptive", "full"): ("batch_pairs", "output_bias"),
@@ -41,7 +41,8 @@ class TrainConfig:
 
     ``alpha`` and ``min_alpha`` of None mean the objective's default (see ``resolved``). Raises ConfigError on a
     value out of range or on a contradiction; the message names the option and what it takes. ``cutoffs`` is "auto",
-    or rising ends of the short-list and of the clusters but the last, as numbers or as a text with commas.
+    or rising ends of the short-list and of the clusters but the last, as numbers or as a text with commas; no numbers
+    leave one group with every word.
     """
 
     model: str = "skipgram"
@@ -118,7 +119,7 @@ class TrainConfig:
     def _check_softmax_options(self) -> None:
         """Refuse options of another objective, which would have no effect."""
         defaults = {field.name: field.default for field in fields(self)}
-        for objectives, names in _OWN_OPTIONS.items():
+        for objectives, names in OWN_OPTIONS.items():
             for name in names:
                 if self.objective not in objectives and getattr(self, name) != defaults[name]:
                     option = "--no-shortlist" if name == "shortlist" else _option(name)
@@ -171,7 +172,7 @@ def _number(name: str, value: object, low: float, high: float) -> None:
 
 
 def _cutoffs(value: object) -> str | tuple[int, ...]:
-    """Cut-offs as "auto" or rising positive numbers; ConfigError otherwise."""
+    """Cut-offs as "auto" or rising positive numbers, perhaps none; ConfigError otherwise."""
     if value == "auto":
         return "auto"
     try:
@@ -181,7 +182,7 @@ def _cutoffs(value: object) -> str | tuple[int, ...]:
         raise ConfigError(
             f"--cutoffs {value!r} is not understood: use auto or rising numbers such as 2000,10000"
         ) from None
-    if not numbers or numbers[0] < 1 or any(a >= b for a, b in zip(numbers, numbers[1:], strict=False)):
+    if numbers and (numbers[0] < 1 or any(a >= b for a, b in zip(numbers, numbers[1:], strict=False))):
         shown = ",".join(map(str, numbers))
         raise ConfigError(f"--cutoffs {shown} must rise and begin above 0: use numbers such as 2000,10000")
     return numbers

@@ -30,10 +30,10 @@ class Word2Vec:
     """Train word vectors from sentences or a file, with gensim 4's arguments, attributes and methods.
 
     What differs from gensim: ``alpha=None`` means the objective's own default; ``hs=1`` selects hierarchical softmax
-    alone; ``objective=`` names it directly. Noise words are shared by the contexts of a window unless
-    ``negatives_per_pair``. ``save`` writes a model folder, never a pickle. Arguments that cannot matter here are
-    accepted and have no effect (``hashfxn``, ``batch_words``, ``null_word``, ``sorted_vocab``, ``compute_loss``, …):
-    the loss is always known, the vocabulary always sorted.
+    alone; ``objective=`` names it directly, and so class, adaptive and full softmax, with the command line's options.
+    Noise words are shared by the contexts of a window unless ``negatives_per_pair``. ``save`` writes a model folder,
+    never a pickle. Arguments that cannot matter here are accepted and have no effect (``hashfxn``, ``batch_words``,
+    ``null_word``, ``sorted_vocab``, ``compute_loss``, …): the loss is always known, the vocabulary always sorted.
 
     Attributes: ``wv`` (KeyedVectors), ``epochs``, ``corpus_count`` (sentences), ``corpus_total_words``,
     ``total_train_time`` (seconds), and the parameters under gensim's names ``syn1neg`` or ``syn1``.
@@ -75,6 +75,14 @@ class Word2Vec:
         device: str = "auto",
         kernels: str = "raw",
         negatives_per_pair: bool = False,
+        cutoffs: str | Sequence[int] = "auto",
+        clusters: int | None = None,
+        div_value: float = 2.0,
+        shortlist: bool = True,
+        classes: int | None = None,
+        batch_pairs: int | None = None,
+        output_bias: str = "unigram",
+        cost_model: str | os.PathLike | None = None,
     ) -> None:
         """Build the vocabulary and train, if ``sentences`` or ``corpus_file`` is given."""
         self.config = TrainConfig(
@@ -98,7 +106,16 @@ class Word2Vec:
             negatives_per_pair=negatives_per_pair,
             cbow_sum=not cbow_mean,
             shrink_windows=bool(shrink_windows),
+            cutoffs=cutoffs,
+            clusters=clusters,
+            div_value=div_value,
+            shortlist=shortlist,
+            classes=classes,
+            batch_pairs=batch_pairs,
+            output_bias=output_bias,
+            cost_model=None if cost_model is None else os.fspath(cost_model),
         ).resolved()
+        self._asked = self.config
         self.comment = comment
         self.callbacks = callbacks
         self._reset()
@@ -116,7 +133,8 @@ class Word2Vec:
 
     def _reset(self) -> None:
         self.wv = KeyedVectors(self.config.vector_size)
-        self.output_vectors = np.empty((0, self.config.vector_size), np.float32)
+        #: The objective's arrays but for the input vectors, by name (see ``w2v.objectives``).
+        self.output_parameters: dict[str, np.ndarray] = {}
         self.corpus_count = 0
         self.corpus_total_words = 0
         self.total_train_time = 0.0
@@ -218,6 +236,17 @@ class Word2Vec:
     def ns_exponent(self) -> float:
         """Noise words are drawn ∝ count to this power."""
         return self.config.noise_power
+
+    @property
+    def output_vectors(self) -> np.ndarray:
+        """Output vectors of ns and full, one per word; of hs, one per inner node; of class, one per word.
+
+        (rows, D) float32. Adaptive softmax has several matrices, in ``output_parameters``: AttributeError.
+        """
+        if "output_vectors" not in self.output_parameters and len(self.wv):
+            names = ", ".join(self.output_parameters)
+            raise AttributeError(f"objective {self.config.objective!r} has its output parameters by name: {names}")
+        return self.output_parameters.get("output_vectors", np.empty((0, self.vector_size), np.float32))
 
     @property
     def syn1neg(self) -> np.ndarray:
@@ -355,6 +384,11 @@ class Word2Vec:
             return
         if not len(self.wv):
             raise TrainingError("build_vocab(update=True) needs a vocabulary to add to: call build_vocab first")
+        if "output_accumulators" in self.output_parameters or self.config.objective == "adaptive":
+            raise TrainingError(
+                "build_vocab(update=True) is for objectives ns and hs: the blocks of "
+                f"{self.config.objective} are cut for one vocabulary"
+            )
         old = KeyedVectors.from_arrays(self.wv.index_to_key, self.wv.vectors, self._counts())
         old_outputs = self.output_vectors
         counts = dict(zip(old.index_to_key, self._counts().tolist(), strict=True))
@@ -376,9 +410,20 @@ class Word2Vec:
             raise TrainingError(
                 f"{len(vocabulary)} words are left of the text: lower min_count ({self.min_count}) or give more text"
             )
+        self._resolve(vocabulary.counts)
         backend = self._backend(vocabulary.counts)
         backend.initialise()
         self._read_back(backend, vocabulary.words, vocabulary.counts)
+
+    def _resolve(self, counts: np.ndarray) -> None:
+        """What the objective derives from a vocabulary, derived again for this one."""
+        from w2v.backends import choose_device
+        from w2v.objectives import CorpusShape, resolve_for_corpus
+
+        again = {name: getattr(self._asked, name) for name in ("cutoffs", "clusters", "batch_pairs")}
+        shape = CorpusShape(counts, int(counts.sum()), self.corpus_count)
+        config = replace(self.config, **again)
+        self.config = resolve_for_corpus(config, shape, choose_device(config.device))
 
     def _counts(self) -> np.ndarray:
         return np.asarray(self.wv.expandos["count"], np.int64)
@@ -431,7 +476,7 @@ class Word2Vec:
 
         begin = time.perf_counter()
         backend = self._backend(self._counts(), config)
-        backend.load_parameters({"input_vectors": self.wv.vectors, "output_vectors": self.output_vectors})
+        backend.load_parameters({"input_vectors": self.wv.vectors, **self.output_parameters})
         self.running_training_loss = 0.0
         self._call(callbacks, "on_train_begin")
 
@@ -472,9 +517,9 @@ class Word2Vec:
         return make_backend(replace(config, threads=self._threads), make_objective(config, counts))
 
     def _read_back(self, backend: object, words: list[str] | None = None, counts: np.ndarray | None = None) -> None:
-        """Copy a backend's parameters into ``wv`` and ``output_vectors``."""
+        """Copy a backend's parameters into ``wv`` and ``output_parameters``."""
         parameters = backend.parameters()
-        vectors = np.ascontiguousarray(parameters["input_vectors"])
+        vectors = np.ascontiguousarray(parameters.pop("input_vectors"))
         if words is not None:
             self.wv = KeyedVectors.from_arrays(words, vectors, counts)
         elif self.wv.vectors.flags.writeable:
@@ -482,7 +527,7 @@ class Word2Vec:
         else:
             self.wv.vectors = vectors
         self.wv.norms = None
-        self.output_vectors = np.array(parameters["output_vectors"])
+        self.output_parameters = {name: np.array(values) for name, values in parameters.items()}
 
     def get_latest_training_loss(self) -> float:
         """The summed loss of the latest call of ``train`` so far: float64 nats, over all pairs."""
@@ -501,28 +546,50 @@ class Word2Vec:
     ) -> list[tuple[str, float]] | None:
         """The most probable centre words of a context, as (word, probability); None where no word is known.
 
-        The input is the mean of the context's vectors (their sum with ``cbow_mean=0``). Under hs the probabilities
-        are the model's own; under ns, which has none, they are gensim's: a softmax over all the output vectors.
+        The input is the mean of the context's vectors (their sum with ``cbow_mean=0``). The probabilities are the
+        model's own; under ns, which has none, they are gensim's: a softmax over all the output vectors.
         """
-        rows = [self.wv.get_index(word, -1) for word in context_words_list]
-        rows = [row for row in rows if row >= 0]
-        if not rows:
+        hidden = self._hidden(context_words_list)
+        if hidden is None:
             warnings.warn("no word of the context is in the vocabulary", stacklevel=2)
             return None
-        hidden = self.wv.vectors[rows].astype(np.float64).sum(axis=0)
-        if self.cbow_mean:
-            hidden /= len(rows)
-        if self.config.objective == "hs":
-            from w2v.objectives import make_objective
-
-            objective = make_objective(self.config, self._counts())
-            probabilities = np.exp(objective.log_probabilities(hidden, self.output_vectors))
+        if self.config.objective != "ns":
+            probabilities = np.exp(self._log_probabilities(hidden))
         else:
             logits = self.output_vectors @ hidden
             probabilities = np.exp(logits - logits.max())
             probabilities /= probabilities.sum()
         best = np.argsort(-probabilities, kind="stable")[:topn]
         return [(self.wv.index_to_key[row], float(probabilities[row])) for row in best]
+
+    def log_probability(self, centre: str | int, context: str | Sequence[str | int]) -> float:
+        """log p(centre | context) under the model, float64 nats; context: words, or one word.
+
+        Words of the context that are not in the vocabulary are left out. Raises KeyError where the centre or all of
+        the context is unknown, and ConfigError for ns, which learns no probabilities.
+        """
+        if self.config.objective == "ns":
+            raise ConfigError("ns learns no probabilities: train with objective hs, class, adaptive or full")
+        row = self.wv.get_index(centre)
+        hidden = self._hidden([context] if isinstance(context, (str, int, np.integer)) else context)
+        if hidden is None:
+            raise KeyError(f"no word of the context {context!r} is in the vocabulary")
+        return float(self._log_probabilities(hidden)[row])
+
+    def _hidden(self, context: Sequence[str | int]) -> np.ndarray | None:
+        """The hidden vector of a context, (D,) float64; None where no word of it is known."""
+        rows = [row for row in (self.wv.get_index(word, -1) for word in context) if row >= 0]
+        if not rows:
+            return None
+        hidden = self.wv.vectors[rows].astype(np.float64).sum(axis=0)
+        return hidden / len(rows) if self.cbow_mean else hidden
+
+    def _log_probabilities(self, hidden: np.ndarray) -> np.ndarray:
+        """log p of every word, (V,) float64 nats."""
+        from w2v.objectives import make_objective
+
+        objective = make_objective(self.config, self._counts())
+        return objective.log_probabilities(hidden, self.output_parameters)[0]
 
     # -- files -------------------------------------------------------------------------------------------------
 
@@ -546,7 +613,7 @@ class Word2Vec:
             words=self.wv.index_to_key,
             counts=self._counts(),
             input_vectors=self.wv.vectors,
-            output_parameters={"output_vectors": self.output_vectors},
+            output_parameters=self.output_parameters,
             training=self._training,
         )
 
@@ -563,10 +630,11 @@ class Word2Vec:
             model.config = TrainConfig.from_dict(folder.config).resolved()
         except (ConfigError, TypeError) as error:
             raise FormatError(f"{fname}: config.json does not describe a training run: {error}") from error
+        model._asked = model.config
         model.callbacks = ()
         model._reset()
         model.wv = KeyedVectors.from_arrays(folder.words, folder.input_vectors, folder.counts)
-        model.output_vectors = _checked_outputs(fname, folder, model.config)
+        model.output_parameters = _checked_outputs(fname, folder, model.config)
         state = folder.config.get("word2vec")
         state = state if isinstance(state, dict) else {}
         model.comment = state.get("comment")
@@ -578,23 +646,26 @@ class Word2Vec:
         return model
 
 
-def _checked_outputs(path: object, folder: ModelFolder, config: TrainConfig) -> np.ndarray:
-    """The output vectors of a model folder, writable; FormatError where they do not fit its words and settings."""
-    outputs = folder.output_parameters.get("output_vectors")
-    if outputs is None or folder.counts is None:
+def _checked_outputs(path: object, folder: ModelFolder, config: TrainConfig) -> dict[str, np.ndarray]:
+    """The output parameters of a model folder, writable; FormatError where they do not fit its words and settings."""
+    from w2v.objectives import make_objective
+
+    if not folder.output_parameters or folder.counts is None:
         raise FormatError(f"{path} holds vectors alone, which cannot be trained: use KeyedVectors.load")
-    rows = len(folder.words) - (config.objective == "hs")
-    expected = (rows, config.vector_size)
-    if (
-        outputs.shape != expected
-        or folder.input_vectors.shape[1] != config.vector_size
-        or outputs.dtype != np.float32
-    ):
-        raise FormatError(
-            f"{path}: output_vectors.npy is {outputs.dtype} of shape {outputs.shape}, where float32 of {expected} is "
-            "needed: the folder is damaged"
-        )
-    return np.array(outputs)
+    try:
+        expected = make_objective(config, folder.counts).parameter_shapes
+    except ConfigError as error:
+        raise FormatError(f"{path}: config.json does not fit its vocabulary: {error}") from error
+    found = {"input_vectors": folder.input_vectors, **folder.output_parameters}
+    for name, shape in expected.items():
+        if name not in found:
+            raise FormatError(f"{path}: {name}.npy is missing: the folder is damaged")
+        if found[name].shape != shape or found[name].dtype != np.float32:
+            raise FormatError(
+                f"{path}: {name}.npy is {found[name].dtype} of shape {found[name].shape}, where float32 of {shape} "
+                "is needed: the folder is damaged"
+            )
+    return {name: np.array(found[name]) for name in expected if name != "input_vectors"}
 
 
 def _objective(objective: str | None, hs: int, negative: int) -> str:

@@ -40,6 +40,7 @@ class RowWiseObjective(ABC):
     def __init__(self, counts: np.ndarray, config: TrainConfig) -> None:
         """Build the tables from counts, (V,) int64."""
         self.counts = np.ascontiguousarray(counts, np.int64)
+        self.vector_size = config.vector_size
         self.tables = self._build_tables(config)
 
     @classmethod
@@ -55,6 +56,14 @@ class RowWiseObjective(ABC):
     @abstractmethod
     def output_rows(self) -> int:
         """Number of output vectors."""
+
+    @property
+    def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Names and shapes of the parameters: ``input_vectors`` (V, D) and ``output_vectors`` (rows, D)."""
+        return {
+            "input_vectors": (self.counts.size, self.vector_size),
+            "output_vectors": (self.output_rows, self.vector_size),
+        }
 
     @abstractmethod
     def first_hot_row(self, count: int) -> int:

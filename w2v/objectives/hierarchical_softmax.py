@@ -1,5 +1,7 @@
 """Hierarchical softmax over the Huffman tree of the counts."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from w2v.config import TrainConfig
@@ -60,10 +62,10 @@ class HierarchicalSoftmax(RowWiseObjective):
         path = slice(self.tables.offsets[word], self.tables.offsets[word + 1])
         return self.tables.nodes[path].astype(np.int64), 1.0 - 2.0 * self.tables.codes[path]
 
-    def log_probabilities(self, hidden: np.ndarray, output_vectors: np.ndarray) -> np.ndarray:
-        """log p(w|h) of every word, (V,) float64 nats, for one input (D,) and the output vectors (V−1, D)."""
-        logits = output_vectors.astype(np.float64) @ hidden.astype(np.float64)
-        steps = -np.logaddexp(0.0, -(1.0 - 2.0 * self.tables.codes) * logits[self.tables.nodes])
+    def log_probabilities(self, hidden: np.ndarray, parameters: Mapping[str, np.ndarray]) -> np.ndarray:
+        """log p(w|h) of every word, (n, V) float64 nats; hidden: (n, D); parameters: ``output_vectors`` (V−1, D)."""
+        logits = np.atleast_2d(hidden).astype(np.float64) @ parameters["output_vectors"].astype(np.float64).T
+        steps = -np.logaddexp(0.0, -(1.0 - 2.0 * self.tables.codes) * logits[:, self.tables.nodes])
         # A running total's differences are the sums per path, also where a path is empty (a single word).
-        running = np.concatenate([[0.0], np.cumsum(steps)])
-        return running[self.tables.offsets[1:]] - running[self.tables.offsets[:-1]]
+        running = np.concatenate([np.zeros((len(logits), 1)), np.cumsum(steps, axis=1)], axis=1)
+        return running[:, self.tables.offsets[1:]] - running[:, self.tables.offsets[:-1]]

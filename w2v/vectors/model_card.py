@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from w2v.config import OWN_OPTIONS
 from w2v.likelihood import format_perplexity
+
+_OPTIONS = {**OWN_OPTIONS, ("ns",): ("negative", "noise_power", "negatives_per_pair")}
 
 _CARD = """\
 # Word vectors
@@ -54,8 +57,15 @@ def model_card(
 
 
 def _table(values: Mapping[str, object]) -> str:
-    """A table of the plain values; nested ones are left to the JSON files."""
-    plain = {name: value for name, value in values.items() if not (value is None or isinstance(value, (dict, list)))}
+    """A table of the plain values that the objective has a use for; nested ones are left to the JSON files."""
+    foreign = {
+        name for objectives, names in _OPTIONS.items() if values.get("objective") not in objectives for name in names
+    }
+    plain = {
+        name: ", ".join(map(str, value)) if isinstance(value, tuple) else value
+        for name, value in values.items()
+        if not (value is None or isinstance(value, (dict, list)) or name in foreign)
+    }
     if not plain:
         return ""
     rows = "".join(f"| {name} | {_cell(value)} |\n" for name, value in plain.items())
