@@ -64,12 +64,14 @@ class BlockBackend:
     def initialise(self) -> None:
         """Inputs and projections uniform by counter, the output rows and all accumulators zero."""
         widths = self.objective.initial_half_widths
-        key = np.uint64(epoch_key(self.config.seed, 0, STREAM_INITIAL))
+        key = np.uint64(epoch_key(np.uint64(self.config.seed), 0, STREAM_INITIAL))
         parameters = {}
         for number, (name, shape) in enumerate(self.objective.parameter_shapes.items()):
             parameters[name] = values = np.zeros(shape, np.float32)
             if name in widths:
-                fill_uniform(values, shape[1], widths[name], np.uint64(epoch_key(key, number, STREAM_INITIAL)))
+                fill_uniform(
+                    values, shape[1], widths[name], np.uint64(epoch_key(np.uint64(key), number, STREAM_INITIAL))
+                )
         self.load_parameters(parameters)
 
     def compile(self) -> None:

@@ -35,7 +35,10 @@ class CpuBatches:
         config, objective = self.config, self.objective
         ids = np.asarray(ids).view()
         ids.flags.writeable = False  # one type for numba, whether a memory map or an array
-        keys = [np.uint64(epoch_key(config.seed, epoch, purpose)) for purpose in (STREAM_SUBSAMPLE, STREAM_WINDOW)]
+        keys = [
+            np.uint64(epoch_key(np.uint64(config.seed), epoch, purpose))
+            for purpose in (STREAM_SUBSAMPLE, STREAM_WINDOW)
+        ]
         cut = (config.window, config.shrink_windows, self._keep, *keys, objective.ranks)
         for begin in range(0, ids.size, tokens):
             end = min(begin + tokens, ids.size)

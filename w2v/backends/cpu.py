@@ -54,7 +54,9 @@ class CpuBackend:
     def initialise(self) -> None:
         """Inputs uniform in ±0.5/D by counter, outputs zero."""
         size = self.config.vector_size
-        fill_uniform(self._input, size, 0.5 / size, np.uint64(epoch_key(self.config.seed, 0, STREAM_INITIAL)))
+        fill_uniform(
+            self._input, size, 0.5 / size, np.uint64(epoch_key(np.uint64(self.config.seed), 0, STREAM_INITIAL))
+        )
         self._output[:] = 0.0
 
     def compile(self) -> None:
@@ -163,8 +165,8 @@ class CpuBackend:
             kernel, variant = rowwise_cpu.skipgram_pairs_chunk, ()
         else:
             kernel, variant = rowwise_cpu.skipgram_chunk, (self.objective.in_turn,)
-        subsample_key = np.uint64(epoch_key(config.seed, epoch, STREAM_SUBSAMPLE))
-        draw_key = np.uint64(epoch_key(config.seed, epoch, STREAM_WINDOW))
+        subsample_key = np.uint64(epoch_key(np.uint64(config.seed), epoch, STREAM_SUBSAMPLE))
+        draw_key = np.uint64(epoch_key(np.uint64(config.seed), epoch, STREAM_WINDOW))
         kernel(
             ids, begin, end, config.window, config.shrink_windows, self._keep, subsample_key, draw_key,
             self._input, self._output, *room, self.objective.tables, self._capacity, learning_rate, report, *variant,

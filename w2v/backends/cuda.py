@@ -76,7 +76,7 @@ class CudaBackend:
     def initialise(self) -> None:
         """Inputs uniform in ±0.5/D by counter, outputs zero."""
         size = self.config.vector_size
-        key = np.uint64(epoch_key(self.config.seed, 0, STREAM_INITIAL))
+        key = np.uint64(epoch_key(np.uint64(self.config.seed), 0, STREAM_INITIAL))
         stream_cuda.fill_uniform[GRID, THREADS, self._stream](self._rows.inputs, size, 0.5 / size, key)
         stream_cuda.fill_uniform[GRID, THREADS, self._stream](self._rows.outputs, 0, 0.0, key)
 

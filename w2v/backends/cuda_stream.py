@@ -175,7 +175,7 @@ class DeviceStream:
             old, new = new, old
 
     def _keep_words(self, ids: object, base: int, epoch: int, is_last: bool, old: _Places, new: _Places) -> None:
-        key = np.uint64(epoch_key(self.config.seed, epoch, STREAM_SUBSAMPLE))
+        key = np.uint64(epoch_key(np.uint64(self.config.seed), epoch, STREAM_SUBSAMPLE))
         tiles, stream = self._tiles(ids.size), self.stream
         window = self.config.window
         stream_cuda.count_kept[tiles, THREADS, stream](ids, base, self._keep, key, self._counts, self.sums)
@@ -188,7 +188,7 @@ class DeviceStream:
 
     def _cut(self, epoch: int, new: _Places) -> object:
         config, stream = self.config, self.stream
-        key = np.uint64(epoch_key(config.seed, epoch, STREAM_WINDOW))
+        key = np.uint64(epoch_key(np.uint64(config.seed), epoch, STREAM_WINDOW))
         stream_cuda.cut_windows[GRID, THREADS, stream](
             *new.arrays(), config.window, config.shrink_windows, config.model == "cbow", key, self._offsets,
             self._spans, self._begins, self.sums,

@@ -55,8 +55,8 @@ def cut_windows(
 ) -> tuple[list[Window], int]:
     """The windows of an epoch, one per kept word in the order of the text, and the number of words before that."""
     thresholds = keep_thresholds(objective.counts, config.sample)
-    subsample_key = np.uint64(epoch_key(config.seed, epoch, STREAM_SUBSAMPLE))
-    draw_key = np.uint64(epoch_key(config.seed, epoch, STREAM_WINDOW))
+    subsample_key = np.uint64(epoch_key(np.uint64(config.seed), epoch, STREAM_SUBSAMPLE))
+    draw_key = np.uint64(epoch_key(np.uint64(config.seed), epoch, STREAM_WINDOW))
     windows: list[Window] = []
     sentence: list[tuple[int, int]] = []
     words = 0
