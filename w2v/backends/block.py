@@ -13,10 +13,14 @@ from w2v.backends.block_step import BlockModel, Operations
 from w2v.config import TrainConfig
 from w2v.cores import available_cores
 from w2v.kernels.random import STREAM_INITIAL, epoch_key
+from w2v.kernels.stream_cpu import keep_thresholds
 from w2v.kernels.tables_cpu import fill_uniform
 from w2v.objectives.batching import CorpusShape, tokens_per_batch
 from w2v.objectives.block_batch import Batch
 from w2v.objectives.block_softmax import BlockObjective
+
+# Words that are to be left of the batch that compiles everything; and how many it takes at most to get there.
+COMPILED_WORDS, MOST_COMPILED = 16, 1 << 16
 
 
 @dataclass
@@ -75,8 +79,10 @@ class BlockBackend:
         self.load_parameters(parameters)
 
     def compile(self) -> None:
-        """Train one batch over nothing but two words; leaves the parameters undefined."""
-        ids = np.array([0, min(1, self.objective.counts.size - 1), -1], np.int32)
+        """Train one batch over the word that sub-sampling keeps most; leaves the parameters undefined."""
+        keep = (keep_thresholds(self.objective.counts, self.config.sample) + 1.0) / 2**32
+        copies = min(int(COMPILED_WORDS / keep.max()), MOST_COMPILED)
+        ids = np.append(np.full(copies, keep.argmax()), -1).astype(np.int32)
         with self.operations.running():
             self._source.upload(ids, ids.size)
             for piece in self._source.pieces(ids, 0, ids.size):
