@@ -38,16 +38,19 @@ class ArrayOperations:
 
     def load_rows(self, rows: Rows, matrix: np.ndarray, accumulators: np.ndarray) -> None:
         """Copy in."""
-        rows.matrix[:] = self.xp.asarray(matrix)
-        rows.accumulators[:] = self.xp.asarray(accumulators)
+        with self._context:
+            rows.matrix[:] = self.xp.asarray(matrix)
+            rows.accumulators[:] = self.xp.asarray(accumulators)
 
     def read_rows(self, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
         """Copies."""
-        return host_copy(rows.matrix), host_copy(rows.accumulators)
+        with self._context:
+            return host_copy(rows.matrix), host_copy(rows.accumulators)
 
     def is_sound(self, rows: Rows) -> bool:
         """Whether every value is finite, and its square too."""
-        return bool(rows.matrix.max() < LARGEST and rows.matrix.min() > -LARGEST)
+        with self._context:
+            return bool(rows.matrix.max() < LARGEST and rows.matrix.min() > -LARGEST)
 
     def running(self) -> AbstractContextManager:
         """The context that was given."""

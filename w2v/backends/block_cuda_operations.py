@@ -151,7 +151,7 @@ class CudaOperations:
     def project(self, hidden: Array, projection: Rows) -> Array:
         """(n, pitch) operands."""
         out = self.xp.empty((len(hidden), projection.matrix.shape[1]), self.operand)
-        self._products.multiply(self._as_operands(hidden), projection.shadow, out)
+        self._products.multiply(self._as_operands(hidden)[:, : len(projection.matrix)], projection.shadow, out)
         return out
 
     def block(
@@ -318,9 +318,9 @@ class _Products:
         from cupy_backends.cuda.libs import cublas
 
         rows, depth = a.shape[::-1] if transpose_a else a.shape
-        columns = b.shape[0] if transpose_b else b.shape[1]
-        if min(rows, columns, depth) == 0:
-            raise ValueError(f"an empty product of {a.shape} and {b.shape}")
+        columns, its_depth = b.shape if transpose_b else b.shape[::-1]
+        if depth != its_depth or out.shape != (rows, columns) or min(rows, columns, depth) == 0:
+            raise ValueError(f"no product of {a.shape} and {b.shape} into {out.shape}")
         cublas.gemmEx(
             get_cublas_handle(), OP_T if transpose_b else OP_N, OP_T if transpose_a else OP_N, columns, rows, depth,
             self._one.ctypes.data, b.data.ptr, self._type, _pitch(b), a.data.ptr, self._type, _pitch(a),
