@@ -51,10 +51,11 @@ def benchmark(monkeypatch):
     return importlib.import_module("benchmark")
 
 
-@pytest.mark.parametrize("script", ["bench_gpu", "gpu_check"])
-def test_without_a_gpu_a_script_says_so_in_one_line(script, text):
+@pytest.mark.parametrize("command", ["bench_gpu", "gpu_check", "bench_cutoffs --device cuda"])
+def test_without_a_gpu_a_script_says_so_in_one_line(command, text):
+    script, *options = command.split()
     done = subprocess.run(
-        [sys.executable, SCRIPTS / script, text],
+        [sys.executable, SCRIPTS / script, text, *options],
         env={**os.environ, "CUDA_VISIBLE_DEVICES": ""}, capture_output=True, text=True,
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (1, "")
@@ -191,8 +192,8 @@ def record(tokens=17_000_000, **changes):
     rows["skipgram-adaptive"]["heldout_nll"] = [7.02, 7.0, 9.0]
     rows["skipgram-full"]["heldout_nll"] = [7.0, 6.993]
     scores = {
-        "skipgram-ns": (58.8, 31.2, 39), "skipgram-hs": (57, 27, 38), "cbow-ns": (53, 30, 35), "cbow-hs": (54, 28, 25),
-        "skipgram-adaptive": (57, 31, 35), "skipgram-full": (60, 30, 41),
+        "skipgram-ns": (58.8, 31.2, 39), "skipgram-hs": (57, 27, 38), "cbow-ns": (53, 30, 35),
+        "cbow-hs": (54, 28, 25), "skipgram-adaptive": (57, 31, 35), "skipgram-full": (60, 30, 41),
     }  # fmt: skip
     for case, values in scores.items():
         names = ("wordsim353", "simlex999", "questions-words")
@@ -243,7 +244,10 @@ def layouts(chosen=(10.0, 9.0), written=((11.0, 9.5, False), (12.0, 9.1, True)),
     return {
         "corpus": {"raw_tokens": tokens},
         "layouts": [
-            {"cutoffs": [8000 + number, 30000], "predicted_ms": predicted, "measured_ms": measured, "small_head": small}
+            {
+                "cutoffs": [8000 + number, 30000], "predicted_ms": predicted, "measured_ms": measured,
+                "small_head": small,
+            }
             for number, (predicted, measured, small) in enumerate(rows)
         ],
     }  # fmt: skip
@@ -286,6 +290,8 @@ def test_cutoffs_are_timed_with_the_model_of_the_benchmark_or_a_new_one(gpu_chec
         (row,) = gpu_check.run_cutoffs(tmp_path / "text", tmp_path, {}, found, 100.0)
         assert row.verdict == "FAILED"
     monkeypatch.setattr(gpu_check, "run", lambda *arguments: (None, ""))
+    assert len(gpu_check.run_cutoffs(tmp_path / "text", tmp_path, {}, {"cost_model": {}}, 100.0)) == 3
+    (tmp_path / "cutoffs.json").unlink()  # it was stopped in the first round
     (row,) = gpu_check.run_cutoffs(tmp_path / "text", tmp_path, {}, {"cost_model": {}}, 100.0)
     assert row.measured == "stopped after 100 s"
 
@@ -716,7 +722,7 @@ def test_written_cutoffs_that_do_not_fit_are_left_out(bench_cutoffs, monkeypatch
     assert "left out: --cutoffs 40 must stay below the 30 words of the vocabulary" in printed
     written = json.loads(out.read_text("utf-8"))
     chosen, *others = written["layouts"]
-    assert chosen["chosen"] and not chosen["small_head"]
+    assert (chosen["chosen"], chosen["small_head"]) == (True, False)
     assert [(layout["cutoffs"], layout["small_head"]) for layout in others] == [([20], False), ([2, 8], True)]
     for layout in written["layouts"]:
         assert layout["measured_ms"] == pytest.approx(
@@ -743,7 +749,8 @@ def test_layouts_take_turns_and_their_best_round_counts(bench_cutoffs, monkeypat
         for cutoff in (10, 5)
     ]  # fmt: skip
     config = TrainConfig(objective="adaptive")
-    bench_cutoffs.time_layouts(found, config, None, bench_cutoffs.argparse.Namespace(rounds=2, batches=3))
+    rounds = bench_cutoffs.time_layouts(found, config, None, bench_cutoffs.argparse.Namespace(rounds=2, batches=3))
+    assert list(rounds) == [1, 2]
     assert seen == [((10,), 3), ((5,), 3)] * 2
     assert [layout["measured_ms"] for layout in found] == [4.0, 4.0]
     assert [layout["rounds_ms"] for layout in found] == [[5.0, 4.0], [4.0, 10.0]]
