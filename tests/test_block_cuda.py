@@ -5,6 +5,7 @@ import inspect
 import cupy_on_cpu
 import numpy as np
 import pytest
+from batch_cases import assert_batches_equal
 from block_cases import (
     CASES,
     RATE,
@@ -24,7 +25,7 @@ from w2v.backends.block_cuda_batches import _on_device
 from w2v.backends.block_cuda_operations import UPLOADS, CudaOperations, _Products, _Uploads
 from w2v.backends.block_step import Operations
 from w2v.errors import DeviceError
-from w2v.objectives.block_batch import Batch, collapse_pairs, collapse_windows, distinct_pairs, host_copy
+from w2v.objectives.block_batch import collapse_pairs, collapse_windows, distinct_pairs
 from w2v.objectives.block_reference import BlockReference
 
 KINDS = ("float32", "bfloat16", "arrays")
@@ -302,28 +303,6 @@ def test_memory_that_does_not_suffice_is_reported(cupy):
 
 
 # ---- Batches, collapsed on the device. ----
-
-
-def assert_batches_equal(found: Batch, expected: Batch) -> None:
-    """By what they mean: of targets only what their begins reach."""
-    for name in ("inputs", "weights", "job_rows", "job_weights", "cluster_begins", "row_begins", "row_jobs"):
-        one, other = host_copy(getattr(found, name)), getattr(expected, name)
-        np.testing.assert_array_equal(one, other, err_msg=name)
-        assert one.dtype == other.dtype, name
-    for one, other in ((found.head, expected.head), (found.job_targets, expected.job_targets)):
-        begins = host_copy(one.begins)
-        np.testing.assert_array_equal(begins - begins[0], other.begins - other.begins[0])
-        for name in ("columns", "weights"):
-            values, known = host_copy(getattr(one, name)), getattr(other, name)
-            np.testing.assert_array_equal(values[begins[0] : begins[-1]], known[other.begins[0] : other.begins[-1]])
-            assert values.dtype == known.dtype
-        assert begins.dtype == other.begins.dtype
-    assert (found.bags is None) == (expected.bags is None)
-    if found.bags is not None:
-        for name in ("begins", "members", "word_begins", "windows"):
-            one, other = host_copy(getattr(found.bags, name)), getattr(expected.bags, name)
-            np.testing.assert_array_equal(one, other, err_msg=name)
-            assert one.dtype == other.dtype, name
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -17,6 +17,7 @@ from w2v.backends.block_cpu_batches import heldout_batches
 from w2v.backends.cuda_stream import GRID, SEGMENT, THREADS, DeviceStream, Segment
 from w2v.config import TrainConfig
 from w2v.kernels import pairs_cuda
+from w2v.kernels.stream_cuda import WORDS
 from w2v.objectives.block_batch import (
     Bags,
     Batch,
@@ -74,32 +75,42 @@ class CudaBatches:
         source.begin_epoch()
         words = 0
         for segment in source.segments(epoch):
-            first, last, _ = segment.places.copy_to_host(stream=self.stream)
-            read = int(source.sums.copy_to_host(stream=self.stream)[3])
-            self.stream.synchronize()
-            if last > first:
-                base = round(segment.begin * max(ids.size, 1)) // tokens
-                yield from self._segment(segment, int(first), int(last), base, tokens, read - words)
-                words = read
+            places, sums = (array.copy_to_host(stream=self.stream) for array in (segment.places, source.sums))
+            self.stream.synchronize()  # before the host looks at either
+            read = int(sums[WORDS])
+            begin, end = (round(share * ids.size) for share in (segment.begin, segment.end))
+            batches = range(begin // tokens, -(-end // tokens))
+            yield from self._segment(segment, range(*places[:2].tolist()), batches, tokens, read - words)
+            words = read
 
-    def _segment(
-        self, segment: Segment, first: int, last: int, base: int, tokens: int, words: int
-    ) -> Iterator[Piece]:
-        xp = self.xp
-        counts = xp.empty(last - first, np.int64)
-        pairs_cuda.count_contexts[GRID, THREADS, self.stream](segment.spans, first, counts)
-        positions = xp.asarray(segment.positions)[first:last]
-        batch_of = xp.maximum(positions // tokens - base, 0)
-        batches = int(batch_of[-1]) + 1
-        limits = xp.searchsorted(batch_of, xp.arange(batches + 1)).tolist()
-        shares = _shares(words, limits)
-        if self.config.model == "cbow":
-            found = self._windows(segment, first, counts, limits)
+    def _segment(self, segment: Segment, centres: range, batches: range, tokens: int, words: int) -> Iterator[Piece]:
+        """centres: places of the segment; batches: numbers of those that its ids are in; words: how many they are."""
+        if centres:
+            limits, found = self._batches(segment, centres, batches, tokens)
         else:
-            found = self._pairs(segment, first, counts, batch_of, limits)
+            limits, found = [0] * (len(batches) + 1), [(self._nothing(), 0)] * len(batches)
+        shares = _shares(words, limits)
         for number, (batch, pairs) in enumerate(found):
             kept = limits[number + 1] - limits[number]
-            yield Piece(batch, pairs, kept, shares[number], waits=number + 1 == batches)
+            yield Piece(batch, pairs, kept, shares[number], waits=number + 1 == len(batches))
+
+    def _nothing(self) -> Batch:
+        no_keys = self.xp.empty(0, np.int64)
+        return next(collapse_pairs(self.xp, self.objective.layout, *distinct_pairs(self.xp, no_keys)))
+
+    def _batches(
+        self, segment: Segment, centres: range, batches: range, tokens: int
+    ) -> tuple[list[int], Iterator[tuple[Batch, int]]]:
+        """Where the batches begin among the centres, and the batches with their pairs."""
+        xp, first = self.xp, centres.start
+        counts = xp.empty(len(centres), np.int64)
+        pairs_cuda.count_contexts[GRID, THREADS, self.stream](segment.spans, first, counts)
+        positions = xp.asarray(segment.positions)[first : centres.stop]
+        batch_of = xp.maximum(positions // tokens - batches.start, 0)
+        limits = xp.searchsorted(batch_of, xp.arange(len(batches) + 1)).tolist()
+        if self.config.model == "cbow":
+            return limits, self._windows(segment, first, counts, limits)
+        return limits, self._pairs(segment, first, counts, batch_of, limits)
 
     def _pairs(
         self, segment: Segment, first: int, counts: object, batch_of: object, limits: list[int]
@@ -138,7 +149,7 @@ class CudaBatches:
 
 def _shares(words: int, limits: list[int]) -> list[int]:
     """Words before sub-sampling of each batch, about in proportion to the kept ones; together all of them."""
-    ends = [words * limit // max(1, limits[-1]) for limit in limits]
+    ends = [words * limit // max(1, limits[-1]) for limit in limits[:-1]] + [words]
     return np.diff(ends).tolist()
 
 

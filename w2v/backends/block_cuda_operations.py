@@ -285,7 +285,8 @@ class CudaOperations:
         return room
 
     def _fold(self) -> None:
-        self._loss += float(self._losses[: self._held].sum(dtype=np.float64))
+        if self._held:
+            self._loss += float(self._losses[: self._held].sum(dtype=np.float64))
         self._held = 0
 
     def take_loss(self) -> float:
