@@ -25,6 +25,7 @@ def cuda_block_backend(config: TrainConfig, objective: BlockObjective) -> BlockB
         raise DeviceError(f"the GPU takes --window up to {MOST_WINDOW}: lower it, or use --device cpu")
     import cupy
 
+    _require_cublas()
     name, capability = current_device()
     needed = _needed_bytes(objective)
     require_memory(needed + RESERVE, free_memory(), LOWER)
@@ -43,6 +44,14 @@ def cuda_block_backend(config: TrainConfig, objective: BlockObjective) -> BlockB
             operations = ArrayOperations(cupy, np.float32, context=current)
         source = CudaBatches(config, objective, stream, cupy, usable)
         return BlockBackend(config, objective, name, operations, source)
+
+
+def _require_cublas() -> None:
+    """Raise DeviceError where CuPy finds no cuBLAS: nothing but these objectives needs it."""
+    try:
+        from cupy_backends.cuda.libs import cublas  # noqa: F401 - whether it can be loaded
+    except ImportError as error:
+        raise DeviceError(f"cuBLAS cannot be loaded ({error}): pip install 'w2v[cuda13]' or 'w2v[cuda12]'") from error
 
 
 def _needed_bytes(objective: BlockObjective) -> int:
