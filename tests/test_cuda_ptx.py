@@ -18,6 +18,9 @@ SIDE = (INTS, LONGS, BYTES, INTS)  # kept, positions, starts, places
 
 # The types of a kernel's arguments; whether it may compute in double precision.
 SIGNATURES = {
+    "pairs_cuda.count_contexts": ((WORDS, INT, LONGS), False),
+    "pairs_cuda.emit_pairs": ((INTS, WORDS, INT, LONGS, LONGS, INTS, LONGS), False),
+    "pairs_cuda.emit_bags": ((INTS, WORDS, LONGS, LONGS, INTS), False),
     "probe_cuda.triple": ((INTS,), False),
     "stream_cuda.begin_corpus": ((*SIDE, SUMS), True),
     "stream_cuda.clear_starts": ((BYTES,), False),
