@@ -22,7 +22,7 @@ DEFAULT_ALPHA = {
     ("hs", "skipgram"): 0.0375,
     ("hs", "cbow"): 0.05,
     # Row-wise Adagrad, whose steps do not shrink with the gradient.
-    **{(objective, model): 0.1 for objective in ("class", "adaptive", "full") for model in MODELS},
+    **{(objective, model): 0.2 for objective in ("class", "adaptive", "full") for model in MODELS},
 }
 # Where word2vec.c stops the linear decay, as a share of the start.
 MIN_ALPHA_RATIO = 1e-4
