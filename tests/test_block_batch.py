@@ -167,29 +167,36 @@ def test_pairs_per_token_are_the_pairs_of_a_corpus(options, model):
 def test_pairs_per_token_by_hand():
     counts = np.full(4, 250, np.int64)
     config = TrainConfig(objective="full", window=2, sample=0.0)
-    # Sentences of 10: at distance 1 18 pairs, at distance 2 16, of which half are in a window that shrinks.
-    shape = CorpusShape(counts, 1000, 100)
-    assert pairs_per_token(config, shape) == pytest.approx((1.0, (18 + 16 / 2) / 10))
+    # Sentences of 4 on average, q = 4 / 5: of both neighbours 0.8, of those at distance 2 0.64, and half of their
+    # windows reach that far where they shrink.
+    shape = CorpusShape(counts, 1000, 250)
+    assert pairs_per_token(config, shape) == pytest.approx((1.0, 2 * (0.8 + 0.64 / 2)))
     assert pairs_per_token(TrainConfig(objective="full", window=2, sample=0.0, shrink_windows=False), shape) == (
-        pytest.approx((1.0, 3.4))
+        pytest.approx((1.0, 2 * (0.8 + 0.64)))
     )
     assert pairs_per_token(TrainConfig(objective="full", model="cbow", window=2, sample=0.0), shape) == (1.0, 1.0)
 
 
+def test_short_sentences_have_pairs_too():
+    """Where the mean length is 1, some are longer."""
+    config = TrainConfig(objective="full", window=2, sample=0.0)
+    assert pairs_per_token(config, CorpusShape(np.full(4, 250, np.int64), 1000, 1000))[1] > 0.5
+
+
 @pytest.mark.parametrize(
     ("tokens", "expected"),
-    [(1000, 1024), (1_000_000, 5200), (10**8, 131_072)],
+    [(1000, 1024), (1_000_000, 4480), (10**8, 131_072)],
 )
 def test_the_default_batch_follows_the_corpus(tokens, expected):
-    """At 2.6 pairs a token, as above: a 500th of an epoch, but within bounds."""
+    """At 2.24 pairs a token, as above: a 500th of an epoch, but within bounds."""
     config = TrainConfig(objective="class", window=2, sample=0.0)
-    shape = CorpusShape(np.full(4, tokens // 4, np.int64), tokens, tokens // 10)
+    shape = CorpusShape(np.full(4, tokens // 4, np.int64), tokens, tokens // 4)
     assert default_batch_pairs(config, shape) == expected
     resolved = resolve_for_corpus(config, shape, "cpu")
     assert resolved.batch_pairs == expected
     given = resolve_for_corpus(TrainConfig(objective="class", batch_pairs=77), shape, "cpu")
     assert given.batch_pairs == 77
-    assert tokens_per_batch(resolved, shape) == pytest.approx(expected / 2.6, abs=1)
+    assert tokens_per_batch(resolved, shape) == pytest.approx(expected / 2.24, abs=1)
 
 
 def test_a_batch_is_never_without_tokens():

@@ -27,16 +27,17 @@ def pairs_per_token(config: TrainConfig, shape: CorpusShape) -> tuple[float, flo
     """Expected (share of the tokens that sub-sampling keeps, pairs per kept token; 1 for windows of CBOW).
 
     A pair at distance d is in a window with probability (W − d + 1) / W where windows shrink, and a sentence of n
-    kept tokens has 2 (n − d) of them.
+    kept tokens has 2 (n − d) of them. Lengths are taken as geometric around their mean ñ: then the mean of (n − d)₊ is
+    ñ q^d with q = ñ / (1 + ñ), which also short sentences on average leave above 0.
     """
     thresholds = keep_thresholds(shape.counts, config.sample).astype(np.float64)
     kept = float((shape.counts * thresholds).sum() / (2**32 - 1) / max(1, shape.counts.sum()))
     if config.model == "cbow":
         return kept, 1.0
-    length = max(1.0, kept * shape.tokens / max(1, shape.sentences))
+    length = kept * shape.tokens / max(1, shape.sentences)
     distance = np.arange(1, config.window + 1)
     reached = (config.window - distance + 1) / config.window if config.shrink_windows else np.ones(config.window)
-    return kept, float((reached * 2 * np.maximum(0.0, length - distance)).sum() / length)
+    return kept, float((reached * 2 * (length / (1 + length)) ** distance).sum())
 
 
 def default_batch_pairs(config: TrainConfig, shape: CorpusShape) -> int:
