@@ -2,6 +2,7 @@
 
 import inspect
 
+import block_device_cases
 import cupy_on_cpu
 import numpy as np
 import pytest
@@ -9,7 +10,6 @@ from batch_cases import assert_batches_equal
 from block_cases import (
     CASES,
     RATE,
-    after_step,
     assert_moved_alike,
     make_batch,
     make_case,
@@ -17,22 +17,19 @@ from block_cases import (
     random_parameters,
     random_windows,
 )
+from block_device_cases import KINDS, PLENTY, assert_step, rounded
 from cupy_on_cpu import from_bfloat16, machine, to_bfloat16
 
-from w2v.backends.block import BlockBackend
-from w2v.backends.block_arrays import ArrayOperations
 from w2v.backends.block_cuda_batches import _on_device
 from w2v.backends.block_cuda_operations import UPLOADS, CudaOperations, _Products, _Uploads
-from w2v.backends.block_step import Operations
 from w2v.errors import DeviceError
 from w2v.objectives.block_batch import collapse_pairs, collapse_windows, distinct_pairs
 from w2v.objectives.block_reference import BlockReference
 
-KINDS = ("float32", "bfloat16", "arrays")
 # Of the largest movement of each array, float32 against float64.
 TOLERANCE = 2e-5
-# Bytes that are free: enough for everything in one tile, and for tiles of 11 rows of 64 logits and their gradients.
-PLENTY, SCARCE = 1 << 30, 8 * 11 * 64 * 8
+# Bytes that are free: for tiles of 11 rows of 64 logits and their gradients in float32.
+SCARCE = 8 * 11 * 64 * 8
 
 
 @pytest.fixture
@@ -49,55 +46,19 @@ def stream(cupy):
         yield stream
 
 
-def operations_of(cupy, kind: str, free: int = PLENTY) -> Operations:
-    """Of KINDS; "arrays" are CuPy's own operations, ``--kernels numba``."""
-    stream = cupy.cuda.Stream()
-    with stream:
-        if kind == "arrays":
-            return ArrayOperations(cupy, np.float32, tile=500 if free < PLENTY else 1 << 26, context=stream)
-        return CudaOperations(cupy, kind == "bfloat16", free, stream, 0)
+def backend_of(cupy, *arguments):
+    """With a stream of its own; none is current, and the stand-in refuses to work outside of it."""
+    return block_device_cases.backend_of(cupy, cupy.cuda.Stream(), *arguments)
 
 
-def backend_of(cupy, objective, kind: str, free: int = PLENTY) -> BlockBackend:
-    """A backend with random parameters, which has nothing to read batches from. No stream is current."""
-    operations = operations_of(cupy, kind, free)
-    with operations.running():
-        backend = BlockBackend(objective.config, objective, "cuda", operations, source=None)
-    backend.load_parameters(random_parameters(objective))
-    return backend
+def step(cupy, *arguments):
+    """With a stream of its own."""
+    return block_device_cases.step(cupy, cupy.cuda.Stream(), *arguments)
 
 
-def step(cupy, objective, examples, kind: str, free: int = PLENTY) -> tuple[float, dict[str, np.ndarray]]:
-    """Loss and parameters of a step from ``random_parameters``."""
-    backend = backend_of(cupy, objective, kind, free)
-    with backend.operations.running():
-        backend.model.train(_on_device(cupy, make_batch(objective, examples)), RATE)
-        loss = backend.operations.take_loss()
-    return loss, backend.parameters()
-
-
-def rounded(values: np.ndarray) -> np.ndarray:
-    """To bfloat16 and back."""
-    return from_bfloat16(to_bfloat16(values))
-
-
-def assert_like_reference(objective, examples, kind: str, found: tuple[float, dict[str, np.ndarray]]) -> None:
-    """That a step is the float64 reference's; with operands in bfloat16, within what rounding parameters does."""
-    loss, parameters = after_step(objective, examples, "reference")
-    start = random_parameters(objective)
-    if kind != "bfloat16":
-        assert found[0] == pytest.approx(loss, rel=1e-5)
-        assert_moved_alike(found[1], parameters, start, TOLERANCE)
-        return
-    coarse = {name: values if name.endswith("accumulators") else rounded(values) for name, values in start.items()}
-    reference = BlockReference(objective, coarse, mean=not objective.config.cbow_sum)
-    assert abs(found[0] - loss) <= 2 * abs(reference.step(examples, RATE) - loss) + 2e-3 * loss
-    for name, exact in parameters.items():
-        moved, coarsely = exact - start[name], reference.parameters[name] - coarse[name]
-        error = np.abs(found[1][name] - start[name] - moved).max()
-        allowed = 2 * np.abs(coarsely - moved).max() + 0.01 * np.abs(moved).max()
-        assert error <= allowed, f"{name}: {error:.2g} off, {allowed:.2g} allowed"
-        assert error > 0 or not moved.any(), f"{name} is exact: nothing was rounded"
+def assert_like_reference(objective, examples, kind, found):
+    """That a step is the reference's."""
+    assert_step(found, objective, examples, kind, tolerance=TOLERANCE)
 
 
 def examples_of(config, count: int, seed: int = 0) -> list:
