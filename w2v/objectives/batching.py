@@ -27,8 +27,8 @@ def pairs_per_token(config: TrainConfig, shape: CorpusShape) -> tuple[float, flo
     """Expected (share of the tokens that sub-sampling keeps, pairs per kept token; 1 for windows of CBOW).
 
     A pair at distance d is in a window with probability (W − d + 1) / W where windows shrink, and a sentence of n
-    kept tokens has 2 (n − d) of them. Lengths are taken as geometric around their mean ñ: then the mean of (n − d)₊ is
-    ñ q^d with q = ñ / (1 + ñ), which also short sentences on average leave above 0.
+    kept tokens has 2 (n − d) of them. Lengths are taken as geometric around their mean ñ, so that the mean of
+    (n − d)₊ is ñ q^d with q = ñ / (1 + ñ): above 0 for short sentences too.
     """
     thresholds = keep_thresholds(shape.counts, config.sample).astype(np.float64)
     kept = float((shape.counts * thresholds).sum() / (2**32 - 1) / max(1, shape.counts.sum()))
