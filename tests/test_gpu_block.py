@@ -262,24 +262,25 @@ def test_operands_of_the_device_lose_little(objective, model):
 @pytest.mark.parametrize("output_bias", ["unigram", "none"])
 @pytest.mark.parametrize(("objective", "model"), OBJECTIVES)
 def test_training_learns_more_than_the_shares_of_the_words(objective, model, output_bias):
-    """Held-out sentences, from fresh parameters: fewer nats than without any input."""
-    ids, counts = long_corpus()
-    options = {"objective": objective, "model": model, "output_bias": output_bias, "sample": 0.0, "batch_pairs": 1024}
+    """Held-out sentences, from fresh parameters. On the CPU: 0.7 nats below the unigram, with cbow 1.4."""
+    ids, counts = corpus(LONG, 300)
+    options = {
+        "objective": objective, "model": model, "output_bias": output_bias, "sample": 0.0, "batch_pairs": 1024,
+        "window": 1,
+    }  # fmt: skip
     config, objective = resolved(options, counts)
-    cut = np.flatnonzero(ids < 0)[-60] + 1
+    cut = np.flatnonzero(ids < 0)[-LONG // 300] + 1
     text, held_out = ids[:cut].copy(), ids[cut:].copy()
     backend = make_block_backend(config, objective, "cuda")
     backend.compile()
     backend.initialise()
     before = backend.heldout_nll(held_out)
-    losses = []
-    for epoch in range(5):
-        report = backend.train_epoch(text, epoch, lambda done: 0.1, silent)
-        losses.append(report.loss / report.pairs)
-    after, unigram = backend.heldout_nll(held_out), unigram_nll(target_counts(held_out, config, counts.size), counts)
+    reports = [backend.train_epoch(text, epoch, lambda done: 0.1, silent) for epoch in range(4)]
+    losses = [report.loss / report.pairs for report in reports]
     assert losses == sorted(losses, reverse=True)
-    assert after < before
-    assert after < unigram - 0.05
+    after = backend.heldout_nll(held_out)
+    unigram = unigram_nll(target_counts(held_out, config, counts.size), counts)
+    assert after < min(before, unigram) - 0.5
     assert backend.unsound_parameters() == []
 
 

@@ -119,9 +119,10 @@ class CudaBatches:
         begins = xp.concatenate([xp.zeros(1, np.int64), xp.cumsum(counts)])
         pairs = np.diff(host_copy(begins[xp.asarray(limits)])).tolist()
         keys = xp.empty(sum(pairs), np.int64)
-        pairs_cuda.emit_pairs[GRID, THREADS, self.stream](
-            segment.words, segment.spans, first, begins[:-1], batch_of, self._ranks, keys
-        )
+        if keys.size:
+            pairs_cuda.emit_pairs[GRID, THREADS, self.stream](
+                segment.words, segment.spans, first, begins[:-1], batch_of, self._ranks, keys
+            )
         batches = collapse_pairs(xp, objective.layout, *distinct_pairs(xp, keys), len(pairs))
         return zip(batches, pairs, strict=True)
 
@@ -136,9 +137,10 @@ class CudaBatches:
             begins = xp.concatenate([xp.zeros(1, np.int64), ends])
             members = xp.empty(int(begins[-1]), np.int32)
             places = rows + first
-            pairs_cuda.emit_bags[GRID, THREADS, self.stream](
-                segment.words, segment.spans, places, begins[:-1], members
-            )
+            if members.size:
+                pairs_cuda.emit_bags[GRID, THREADS, self.stream](
+                    segment.words, segment.spans, places, begins[:-1], members
+                )
             yield collapse_windows(xp, objective.layout, begins, members, ranks[words[places]]), int(rows.size)
 
     def heldout(self, ids: np.ndarray) -> Iterator[tuple[Batch, int]]:
