@@ -27,13 +27,15 @@ COMPILED_WORDS, MOST_COMPILED = 16, 1 << 16
 class Piece:
     """A batch, and what of the corpus is in it: pairs (windows with cbow), kept words, words before sub-sampling.
 
-    waits: whether the host waits for the device after this one anyway, so that the loss may be asked for.
+    begin: number of ids of the corpus before it; waits: whether the host waits for the device after this one anyway,
+    so that the loss may be asked for.
     """
 
     batch: Batch
     pairs: int
     kept_words: int
     words: int
+    begin: int
     waits: bool = True
 
 
@@ -101,11 +103,10 @@ class BlockBackend:
         progress: Callable[[EpochReport], None],
     ) -> EpochReport:
         """Train one pass, batch by batch in the order of the text."""
-        tokens = self._tokens_per_batch(ids)
         done, report = EpochReport(), EpochReport()
         with self.operations.running():
-            for number, piece in enumerate(self.pieces(ids, epoch)):
-                rate = schedule(min(1.0, number * tokens / ids.size))
+            for piece in self.pieces(ids, epoch):
+                rate = schedule(piece.begin / ids.size)
                 self.model.train(piece.batch, rate)
                 done.pairs += piece.pairs
                 done.kept_words += piece.kept_words

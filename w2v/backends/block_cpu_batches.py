@@ -44,11 +44,13 @@ class CpuBatches:
             end = min(begin + tokens, ids.size)
             if config.model == "cbow":
                 begins, words, ranks, kept, read = cbow_bags(ids, begin, end, *cut)
-                yield Piece(collapse_windows(np, objective.layout, begins, words, ranks), ranks.size, kept, read)
+                yield Piece(
+                    collapse_windows(np, objective.layout, begins, words, ranks), ranks.size, kept, read, begin
+                )
             else:
                 pairs, kept, read = skipgram_keys(ids, begin, end, *cut)
                 batch = next(collapse_pairs(np, objective.layout, *distinct_pairs(np, pairs)))
-                yield Piece(batch, pairs.size, kept, read)
+                yield Piece(batch, pairs.size, kept, read, begin)
 
     def heldout(self, ids: np.ndarray) -> Iterator[tuple[Batch, int]]:
         """All the pairs of whole windows without sub-sampling, in batches, with the pairs of each."""

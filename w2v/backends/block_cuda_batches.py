@@ -80,11 +80,15 @@ class CudaBatches:
             read = int(sums[WORDS])
             begin, end = (round(share * ids.size) for share in (segment.begin, segment.end))
             batches = range(begin // tokens, -(-end // tokens))
-            yield from self._segment(segment, range(*places[:2].tolist()), batches, tokens, read - words)
+            centres = range(*places[:2].tolist())
+            yield from self._segment(segment, centres, batches, begin, tokens, read - words)
             words = read
 
-    def _segment(self, segment: Segment, centres: range, batches: range, tokens: int, words: int) -> Iterator[Piece]:
-        """centres: places of the segment; batches: numbers of those that its ids are in; words: how many they are."""
+    def _segment(
+        self, segment: Segment, centres: range, batches: range, begin: int, tokens: int, words: int
+    ) -> Iterator[Piece]:
+        """centres: places of the segment; batches: numbers of those that its ids are in; begin: where these begin in
+        the corpus; words: how many of them are words."""  # fmt: skip
         if centres:
             limits, found = self._batches(segment, centres, batches, tokens)
         else:
@@ -92,7 +96,8 @@ class CudaBatches:
         shares = _shares(words, limits)
         for number, (batch, pairs) in enumerate(found):
             kept = limits[number + 1] - limits[number]
-            yield Piece(batch, pairs, kept, shares[number], waits=number + 1 == len(batches))
+            place = max(begin, batches[number] * tokens)
+            yield Piece(batch, pairs, kept, shares[number], place, waits=number + 1 == len(batches))
 
     def _nothing(self) -> Batch:
         no_keys = self.xp.empty(0, np.int64)

@@ -178,7 +178,8 @@ def head_floor(shares: np.ndarray) -> int:
     Evidence, 17 M words of English, V = 79,666, skip-gram, D = 128, 5 epochs: cut-offs 8000,30000 learn what the full
     softmax learns (7.940 held-out nats per pair against 7.938; WordSim-353 57.5 against 56.6), 2000,10000,30000 do
     not (7.952; 52.8). 8,000 words are 86.0 % of that stream and 10.0 % of the vocabulary; 4,000 are 77.9 %, 2,000 are
-    68.6 %. Both bounds are those of the layout that lost nothing.
+    68.6 %. Both bounds are those of the layout that lost nothing. Small clusters behind the head cost little: after
+    one epoch fourteen of them, most in 16 dims, were 0.04 % in likelihood behind two.
 
     shares: (V,) of the sub-sampled stream by falling frequency. At least 1, at most V − 1.
     """

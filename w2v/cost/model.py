@@ -200,14 +200,13 @@ def load_cost_model(path: str | os.PathLike | None, device_class: str) -> tuple[
 
 
 BUILTIN = {
-    # Blocks in NumPy (float32 products by its BLAS, softmax in plain passes), fitted by ``w2v.cost.fit``: 104 blocks
-    # of k = 16 … 65536, B = 16 … 4096, d = 16, 25, 100.
+    # What `w2v calibrate --vector-size 128` wrote: 105 blocks.
     "cpu": CostModel(
-        device="cpu (AMD EPYC Zen 4, 2 cores)",
-        c=1.5e-5, alpha=1.95e-9, beta=3.1e-11, gamma=1.25e-9, delta=1.1e-9, threshold=0.0,
-        reference_inputs=256, reference_size=100, error_median=0.083, error_p90=0.205,
-        created="2026-11-21", versions={"numpy": "2.4.6"},
-        source="measured with plain NumPy on two cores of an AMD EPYC (Zen 4, AVX-512)",
+        device="cpu (AMD EPYC, 2 threads)",
+        c=2.59e-4, alpha=9.24e-10, beta=3.163e-11, gamma=1.838e-9, delta=1.211e-9, threshold=0.0,
+        reference_inputs=500, reference_size=128, error_median=0.110, error_p90=0.249,
+        created="2026-11-21", versions={"numpy": "2.4.6", "numba": "0.68.1"},
+        source="measured on two cores of an AMD EPYC, Zen 4, AVX-512",
     ),
     # Not measured. β: 6 flop per k·B·d at 500 TFLOP/s (products in bf16). At 80 % of 4.8 TB/s: α from about 20 bytes
     # per logit (written, read, read and written again, read by two products), γ from about 24 bytes per float of a
