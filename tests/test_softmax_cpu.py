@@ -235,7 +235,6 @@ def test_an_error_of_a_thread_reaches_the_caller():
 
     with pytest.raises(ValueError, match="three"):
         operations._each(task, range(5))
-    operations.close()
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
@@ -246,4 +245,3 @@ def test_pieces_cover_everything_once(threads):
         assert len(pieces) <= threads
         assert [place for piece in pieces for place in range(piece.start, piece.stop)] == list(range(count))
         assert len(pieces) == 1 or min(piece.stop - piece.start for piece in pieces) >= least
-    operations.close()

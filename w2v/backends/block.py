@@ -22,6 +22,9 @@ from w2v.objectives.block_softmax import BlockObjective
 # Words that are to be left of the batch that compiles everything; and how many it takes at most to get there.
 COMPILED_WORDS, MOST_COMPILED = 16, 1 << 16
 
+# Ids that are looked at together: the corpus may be larger than the memory.
+_COUNTED = 1 << 22
+
 
 @dataclass
 class Piece:
@@ -90,6 +93,8 @@ class BlockBackend:
             for piece in self._source.pieces(ids, 0, ids.size):
                 self.model.train(piece.batch, 0.0)
             self.operations.take_loss()
+        if self.config.heldout:
+            self.heldout_nll(np.array([0, 0, -1], np.int32))
 
     def upload(self, ids: np.ndarray) -> None:
         """Bring the corpus to the device, as far as it fits."""
@@ -125,7 +130,9 @@ class BlockBackend:
         return self._source.pieces(ids, epoch, tokens)
 
     def _tokens_per_batch(self, ids: np.ndarray) -> int:
-        sentences = int(np.count_nonzero(ids < 0))
+        sentences = sum(
+            int(np.count_nonzero(ids[begin : begin + _COUNTED] < 0)) for begin in range(0, ids.size, _COUNTED)
+        )
         shape = CorpusShape(self.objective.counts, ids.size - sentences, sentences)
         config = self.config
         if config.batch_pairs is None:

@@ -16,7 +16,7 @@ from w2v.objectives.block_softmax import BlockObjective
 from w2v.objectives.heldout_pairs import cbow_windows, skipgram_pairs
 
 # Pairs of held-out text that are collapsed at once.
-HELDOUT_CHUNK = 1 << 22
+HELDOUT_CHUNK = 1 << 20
 
 
 class CpuBatches:

@@ -16,8 +16,8 @@ from w2v.kernels.softmax_cpu import BIAS_SLACK, adagrad_rows, add_rows, softmax_
 from w2v.objectives.block_batch import Batch, Targets
 
 # Bytes of logits that a thread holds, and how many rows that may be: enough for BLAS to be efficient, and never a
-# matrix of the whole vocabulary times the batch.
-TILE_BYTES = 32 << 20
+# matrix of the whole vocabulary times the batch. Of a very long row a thread holds at least LEAST_BYTES, or one.
+TILE_BYTES, LEAST_BYTES = 32 << 20, 128 << 20
 FEWEST_ROWS, MOST_ROWS = 64, 1024
 # Rows of a small piece of work (gathering, summing, updating).
 PIECE = 2048
@@ -35,10 +35,6 @@ class CpuOperations:
         self._pool = ThreadPoolExecutor(threads)
         self._logits = np.empty(0, np.float32)
         self._loss = 0.0
-
-    def close(self) -> None:
-        """End the threads."""
-        self._pool.shutdown(cancel_futures=True)
 
     def _each(self, task: Callable[..., object], items: Iterable) -> list:
         """The task's results; in this thread where there is but one item."""
@@ -125,7 +121,7 @@ class CpuOperations:
         """A tile of rows per thread, then a share of the columns per thread, until all rows are done."""
         columns = len(rows.matrix)
         pitch = padded(columns)
-        tile = min(MOST_ROWS, max(FEWEST_ROWS, TILE_BYTES // (4 * pitch)), -(-len(hidden) // self.threads))
+        tile = min(_tile_rows(pitch), -(-len(hidden) // self.threads))
         if self._logits.size < self.threads * tile * pitch:
             self._logits = np.zeros(self.threads * tile * pitch + ROW_MULTIPLE, np.float32)
         logits = self._logits[: self.threads * tile * pitch].reshape(-1, pitch)
@@ -180,7 +176,7 @@ class CpuOperations:
             matrix, own_bias = rows.matrix[words], bias[words.start : words.stop + BIAS_SLACK]
             d_matrix = np.zeros_like(matrix)
             pitch = padded(len(matrix))
-            tile = min(end - begin, MOST_ROWS, max(FEWEST_ROWS, TILE_BYTES // (4 * pitch)))
+            tile = min(end - begin, _tile_rows(pitch))
             logits = np.zeros((tile, pitch), np.float32)
             loss = 0.0
             for first in range(begin, end, tile):
@@ -240,6 +236,12 @@ class CpuOperations:
         """The sum since the last call."""
         loss, self._loss = self._loss, 0.0
         return loss
+
+
+def _tile_rows(pitch: int) -> int:
+    """Rows of logits of this length that a thread holds."""
+    rows = max(TILE_BYTES // (4 * pitch), min(FEWEST_ROWS, LEAST_BYTES // (4 * pitch)))
+    return max(1, min(MOST_ROWS, rows))
 
 
 def _tile(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
+
 import numpy as np
 from numba import cuda
 
@@ -10,13 +12,15 @@ from w2v.backends.block_arrays import ArrayOperations
 from w2v.backends.block_cuda_batches import MOST_WINDOW, CudaBatches
 from w2v.backends.block_cuda_operations import LOWER, CudaOperations
 from w2v.backends.cuda_current import cupy_stream, current_device, free_memory
-from w2v.backends.cuda_memory import RESERVE, require_memory
+from w2v.backends.cuda_memory import RESERVE, out_of_memory_reported, require_memory
 from w2v.config import TrainConfig
 from w2v.errors import DeviceError
 from w2v.objectives.block_softmax import BlockObjective
 
 # Compute capability from which cuBLAS multiplies bfloat16 on tensor cores.
 BFLOAT16_SINCE = (8, 0)
+# Rows of logits that have to fit beside the parameters.
+FEWEST_ROWS = 64
 
 
 def cuda_block_backend(config: TrainConfig, objective: BlockObjective) -> BlockBackend:
@@ -41,9 +45,25 @@ def cuda_block_backend(config: TrainConfig, objective: BlockObjective) -> BlockB
             bfloat16 = capability >= BFLOAT16_SINCE
             operations = CudaOperations(cupy, bfloat16, usable() - needed, current, needed)
         else:
-            operations = ArrayOperations(cupy, np.float32, context=current)
+            operations = ArrayOperations(cupy, np.float32, context=_ReportedStream(current, needed))
         source = CudaBatches(config, objective, stream, cupy, usable)
         return BlockBackend(config, objective, name, operations, source)
+
+
+class _ReportedStream:
+    """A stream to work on, again and again, where memory that does not suffice is reported."""
+
+    def __init__(self, stream: AbstractContextManager, needed: int) -> None:
+        self._stream, self._needed = stream, needed
+
+    def __enter__(self) -> None:
+        self._stream.__enter__()
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        self._stream.__exit__(kind, error, trace)
+        if error is not None:
+            with out_of_memory_reported(self._needed, LOWER):
+                raise error
 
 
 def _require_cublas() -> None:
@@ -55,6 +75,6 @@ def _require_cublas() -> None:
 
 
 def _needed_bytes(objective: BlockObjective) -> int:
-    """Parameters with their shadows, and the gradients of the largest of them."""
+    """Parameters with their shadows, the gradients of the largest of them, and a narrow tile of its logits."""
     sizes = [4 * int(np.prod(shape)) for shape in objective.parameter_shapes.values()]
-    return sum(sizes) * 3 // 2 + 2 * max(sizes)
+    return sum(sizes) * 3 // 2 + 2 * max(sizes) + FEWEST_ROWS * 8 * objective.layout.columns

@@ -34,6 +34,7 @@ MOST_WINDOW = 127
 # Pairs of a segment, at most: what takes part in collapsing them is some 100 bytes a pair.
 SEGMENT_PAIRS = 1 << 24
 BYTES_PER_PAIR = 100
+SEGMENT_BATCHES = 4096
 
 
 class CudaBatches:
@@ -65,7 +66,9 @@ class CudaBatches:
         # Every place may have as many pairs as its window has room for.
         contexts = 1 if self.config.model == "cbow" else 2 * self.config.window
         most = max(1, min(SEGMENT_PAIRS, free // (2 * BYTES_PER_PAIR)) // contexts)
-        longest = max(tokens, min(SEGMENT, most) // tokens * tokens)
+        # A key is below batches · V²: 63 bits hold it.
+        batches = max(1, min(SEGMENT_BATCHES, 2**62 // self.objective.counts.size**2))
+        longest = max(tokens, min(SEGMENT, most, batches * tokens) // tokens * tokens)
         self._source = DeviceStream(self.config, self.objective.counts, None, self.stream, longest)
         self._source.upload(ids, free // 2)
 

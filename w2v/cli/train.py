@@ -92,7 +92,7 @@ _run_options = combine(
     ),
     click.option(
         "--kernels", type=click.Choice(["raw", "numba"]), default="raw", show_default=True,
-        help="On a GPU: CUDA C++, or the same in numba (slower; any size).",
+        help="On a GPU: CUDA C++, or readable kernels: numba's, and CuPy's for the softmaxes (slower; any size).",
     ),
     threads_option,
 )  # fmt: skip

@@ -16,7 +16,7 @@ from w2v.backends import Backend, EpochReport, choose_device, make_backend
 from w2v.config import TrainConfig
 from w2v.cores import available_cores
 from w2v.corpus.heldout import compile_split, split_heldout
-from w2v.errors import TrainingError
+from w2v.errors import DeviceError, TrainingError
 from w2v.objectives import CorpusShape, make_objective, resolve_for_corpus
 from w2v.objectives.heldout_pairs import target_counts, unigram_nll
 from w2v.training.clock import PhaseClock, peak_memory_bytes
@@ -124,7 +124,11 @@ def train(
         backend.upload(ids)
     with clock.phase("train"):
         reports = run_epochs(config, backend, ids, progress=progress, after_epoch=after_epoch)
-    heldout_nll, heldout_unigram_nll = _heldout_losses(config, backend, corpus, heldout_ids)
+    try:
+        heldout_nll, heldout_unigram_nll = _heldout_losses(config, backend, corpus, heldout_ids)
+    except DeviceError as error:  # what was trained is worth keeping
+        say(f"the held-out sentences were not evaluated: {error}")
+        heldout_nll, heldout_unigram_nll = None, None
     with clock.phase("save"):
         parameters = backend.parameters()
     seconds = clock.seconds()
