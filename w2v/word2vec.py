@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,11 +20,17 @@ from w2v.errors import ConfigError, FormatError, TrainingError
 from w2v.vectors import KeyedVectors
 from w2v.vectors.folder import ModelFolder
 
+if TYPE_CHECKING:
+    from w2v.objectives import Objective
+
 Sentences = Iterable[Iterable[str]]
 TrimRule = Callable[[str, int, int], int]
 
 # gensim.utils' answers of a trim_rule.
 RULE_DEFAULT, RULE_DISCARD, RULE_KEEP = 0, 1, 2
+
+# Settings that an objective may derive from the corpus: what was asked for is kept beside what came of it.
+DERIVED = ("cutoffs", "clusters", "batch_pairs")
 
 
 class Word2Vec:
@@ -115,7 +122,7 @@ class Word2Vec:
             output_bias=output_bias,
             cost_model=None if cost_model is None else os.fspath(cost_model),
         ).resolved()
-        self._asked = self.config
+        self._asked = {name: getattr(self.config, name) for name in DERIVED}
         self.comment = comment
         self.callbacks = callbacks
         self._reset()
@@ -141,6 +148,7 @@ class Word2Vec:
         self.running_training_loss = 0.0
         self._epochs_done = 0
         self._training: dict[str, object] = {}
+        self._tables: tuple[TrainConfig, np.ndarray, Objective] | None = None
 
     # -- gensim's names for the configuration ------------------------------------------------------------------
 
@@ -303,9 +311,7 @@ class Word2Vec:
         kept = [(word, int(count)) for word, count in word_freq.items() if self._is_kept(word, count, trim_rule)]
         kept.sort(key=lambda entry: (-entry[1], entry[0].encode()))
         vocabulary = Vocabulary([word for word, _ in kept[:limit]], [count for _, count in kept[:limit]])
-        self._take_words(vocabulary, update)
-        self.corpus_count = corpus_count or 0
-        self.corpus_total_words = int(sum(word_freq.values()))
+        self._take_words(vocabulary, update, corpus_count or 0, int(sum(word_freq.values())))
 
     def _is_kept(self, word: str, count: int, trim_rule: TrimRule | None) -> bool:
         answer = RULE_DEFAULT if trim_rule is None else trim_rule(word, count, self.config.min_count)
@@ -372,19 +378,37 @@ class Word2Vec:
             return encode_corpus([corpus_file], options, threads=self._threads, use_cache=False)
 
     def _take_vocabulary(self, encoded: EncodedCorpus, update: bool = False) -> None:
-        self._take_words(encoded.vocabulary, update)
-        self.corpus_count = encoded.sentences
-        self.corpus_total_words = encoded.raw_tokens
+        self._take_words(encoded.vocabulary, update, encoded.sentences, encoded.raw_tokens)
 
-    def _take_words(self, vocabulary: Vocabulary, update: bool) -> None:
+    def _take_words(self, vocabulary: Vocabulary, update: bool, sentences: int, raw_tokens: int) -> None:
         """Fresh parameters for a vocabulary, or rows for the words of it that are new."""
-        if not update:
+        if update:
+            self._grow(vocabulary)
+        else:
+            if len(self.wv):
+                self._refit_cutoffs(len(vocabulary))
             self._reset()
+            # Before the parameters: what the objective derives from a corpus depends on its number of sentences.
+            self.corpus_count = sentences
             self._install(vocabulary)
-            return
+        self.corpus_count = sentences
+        self.corpus_total_words = raw_tokens
+
+    def _refit_cutoffs(self, words: int) -> None:
+        """Let go of given cut-offs that a new vocabulary is too small for: they were meant for the earlier one."""
+        given = self._asked["cutoffs"]
+        if given != "auto" and given and given[-1] >= words:
+            shown = ",".join(map(str, given))
+            warnings.warn(f"cutoffs {shown} do not fit the new {words} words: auto chooses others", stacklevel=4)
+            self._asked["cutoffs"] = "auto"
+
+    def _grow(self, vocabulary: Vocabulary) -> None:
+        """Add the words of a vocabulary that are new, and its counts to those of the others."""
+        from w2v.objectives import BLOCK
+
         if not len(self.wv):
             raise TrainingError("build_vocab(update=True) needs a vocabulary to add to: call build_vocab first")
-        if "output_accumulators" in self.output_parameters or self.config.objective == "adaptive":
+        if self.config.objective in BLOCK:
             raise TrainingError(
                 "build_vocab(update=True) is for objectives ns and hs: the blocks of "
                 f"{self.config.objective} are cut for one vocabulary"
@@ -420,9 +444,8 @@ class Word2Vec:
         from w2v.backends import choose_device
         from w2v.objectives import CorpusShape, resolve_for_corpus
 
-        again = {name: getattr(self._asked, name) for name in ("cutoffs", "clusters", "batch_pairs")}
         shape = CorpusShape(counts, int(counts.sum()), self.corpus_count)
-        config = replace(self.config, **again)
+        config = replace(self.config, **self._asked)
         self.config = resolve_for_corpus(config, shape, choose_device(config.device))
 
     def _counts(self) -> np.ndarray:
@@ -475,6 +498,7 @@ class Word2Vec:
         from w2v.training.driver import run_epochs
 
         begin = time.perf_counter()
+        config = self._without_heldout(config)
         backend = self._backend(self._counts(), config)
         backend.load_parameters({"input_vectors": self.wv.vectors, **self.output_parameters})
         self.running_training_loss = 0.0
@@ -496,7 +520,7 @@ class Word2Vec:
         self._read_back(backend)
         self._epochs_done += config.epochs
         self.total_train_time += time.perf_counter() - begin
-        self._training = {
+        self._training |= {
             "loss": [report.mean_loss for report in reports],
             "pairs": sum(report.pairs for report in reports),
             "kept_words": sum(report.kept_words for report in reports),
@@ -504,6 +528,13 @@ class Word2Vec:
         }
         self._call(callbacks, "on_train_end")
         return self._training["kept_words"], encoded.raw_tokens * config.epochs
+
+    def _without_heldout(self, config: TrainConfig) -> TrainConfig:
+        """``config`` for training on every sentence; what was held out of an earlier run is no longer."""
+        self.config = replace(self.config, heldout=0.0)
+        # Of the earlier parameters. Before the first epoch, since a callback may save the model after any.
+        self._training |= {"heldout_nll": None, "heldout_unigram_nll": None}
+        return replace(config, heldout=0.0)
 
     def _call(self, callbacks: Sequence[object], event: str) -> None:
         for callback in callbacks:
@@ -586,10 +617,16 @@ class Word2Vec:
 
     def _log_probabilities(self, hidden: np.ndarray) -> np.ndarray:
         """log p of every word, (V,) float64 nats."""
+        return self._current_tables().log_probabilities(hidden, self.output_parameters)[0]
+
+    def _current_tables(self) -> Objective:
+        """The objective with its tables: built once, and again where vocabulary or settings have changed."""
         from w2v.objectives import make_objective
 
-        objective = make_objective(self.config, self._counts())
-        return objective.log_probabilities(hidden, self.output_parameters)[0]
+        counts = self._counts()
+        if self._tables is None or self._tables[0] != self.config or self._tables[1] is not counts:
+            self._tables = self.config, counts, make_objective(self.config, counts)
+        return self._tables[2]
 
     # -- files -------------------------------------------------------------------------------------------------
 
@@ -606,6 +643,7 @@ class Word2Vec:
             "corpus_total_words": self.corpus_total_words,
             "epochs_done": self._epochs_done,
             "total_train_time": self.total_train_time,
+            "asked": self._asked,
         }
         save_model_folder(
             fname,
@@ -619,7 +657,11 @@ class Word2Vec:
 
     @classmethod
     def load(cls, fname: str | os.PathLike, *args: object, mmap: str | None = None, **kwargs: object) -> Word2Vec:
-        """Read a model folder that ``save`` or ``w2v train`` wrote; FormatError where it is none, or is damaged."""
+        """Read a model folder that ``save`` or ``w2v train`` wrote; FormatError where it is none, or is damaged.
+
+        ``build_vocab`` then derives again what had been left to the objective. A folder of ``w2v train`` does not
+        tell that from what was given: its cut-offs stay while they fit, and its ``batch_pairs`` stay.
+        """
         from w2v.vectors.folder import load_model_folder
 
         if os.path.isfile(fname):
@@ -630,13 +672,13 @@ class Word2Vec:
             model.config = TrainConfig.from_dict(folder.config).resolved()
         except (ConfigError, TypeError) as error:
             raise FormatError(f"{fname}: config.json does not describe a training run: {error}") from error
-        model._asked = model.config
         model.callbacks = ()
         model._reset()
         model.wv = KeyedVectors.from_arrays(folder.words, folder.input_vectors, folder.counts)
         model.output_parameters = _checked_outputs(fname, folder, model.config)
         state = folder.config.get("word2vec")
         state = state if isinstance(state, dict) else {}
+        model._asked = _checked_asked(fname, state.get("asked"), model.config)
         model.comment = state.get("comment")
         model.corpus_count = state.get("corpus_count", 0)
         model.corpus_total_words = state.get("corpus_total_words", 0)
@@ -644,6 +686,16 @@ class Word2Vec:
         model.total_train_time = state.get("total_train_time", 0.0)
         model._training = folder.training
         return model
+
+
+def _checked_asked(path: object, asked: object, config: TrainConfig) -> dict[str, object]:
+    """What was asked for of DERIVED, and the configuration's values where a folder does not tell."""
+    asked = asked if isinstance(asked, dict) else {}
+    try:
+        wanted = replace(config, **{name: asked[name] for name in DERIVED if name in asked})
+    except (ConfigError, TypeError) as error:
+        raise FormatError(f"{path}: config.json does not describe a training run: {error}") from error
+    return {name: getattr(wanted, name) for name in DERIVED}
 
 
 def _checked_outputs(path: object, folder: ModelFolder, config: TrainConfig) -> dict[str, np.ndarray]:
