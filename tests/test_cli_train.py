@@ -76,6 +76,115 @@ def test_model_folder(text, tmp_path, objective, model):
     assert (out / "README.md").read_text(encoding="utf-8").startswith("# ")
 
 
+# Options, and the shapes of the output parameters for 60 words and 32 dimensions.
+BLOCK_SOFTMAXES = {
+    "full": ([], {"output_vectors": (60, 32), "output_accumulators": (60,)}),
+    "class": (
+        ["--classes", "6"],
+        {
+            "class_vectors": (6, 32),
+            "class_accumulators": (6,),
+            "output_vectors": (60, 32),
+            "output_accumulators": (60,),
+        },
+    ),
+    "adaptive": (
+        ["--cutoffs", "10,30"],
+        {
+            "head_vectors": (12, 32),
+            "head_accumulators": (12,),
+            "tail_1_projection": (32, 16),
+            "tail_1_projection_accumulators": (32,),
+            "tail_1_vectors": (20, 16),
+            "tail_1_accumulators": (20,),
+            "tail_2_projection": (32, 16),
+            "tail_2_projection_accumulators": (32,),
+            "tail_2_vectors": (30, 16),
+            "tail_2_accumulators": (30,),
+        },
+    ),
+}
+
+
+@pytest.fixture
+def two_topics(tmp_path):
+    """800 lines of 12 words, each with words of even or of odd number only, out of 60."""
+    rng = np.random.default_rng(2)
+    weights = 1.0 / np.arange(1, 31)
+    draws = rng.choice(30, (800, 12), p=weights / weights.sum()) * 2 + rng.integers(0, 2, (800, 1))
+    path = tmp_path / "topics.txt"
+    path.write_text("\n".join(" ".join(f"word{word}" for word in line) for line in draws), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("objective", BLOCK_SOFTMAXES)
+@pytest.mark.parametrize("model", ["skipgram", "cbow"])
+def test_model_folder_of_block_softmax(two_topics, tmp_path, objective, model):
+    out = tmp_path / "model"
+    options, shapes = BLOCK_SOFTMAXES[objective]
+    result = invoke(
+        "train", two_topics, "-o", out, *FAST, "--vector-size", "32", "--objective", objective, "--model", model,
+        "--heldout", "0.1", "--sample", "0", "--batch-pairs", "256", "--device", "cpu", *options,
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert result.stdout == ""
+    shapes = {"input_vectors": (60, 32), "input_accumulators": (60,), **shapes}
+    others = {"config.json", "vocabulary.tsv", "training.json", "README.md"}
+    assert {path.name for path in out.iterdir()} == {f"{name}.npy" for name in shapes} | others
+    folder = load_model_folder(out)
+    arrays = {"input_vectors": folder.input_vectors, **folder.output_parameters}
+    assert {name: values.shape for name, values in arrays.items()} == shapes
+    assert {values.dtype for values in arrays.values()} == {np.dtype(np.float32)}
+    # Everything was learned from: nothing is still at zero as a whole, and accumulators hold sums of squares.
+    assert all(np.abs(values).max() > 0 for values in arrays.values())
+    assert all(values.min() >= 0 for name, values in arrays.items() if name.endswith("accumulators"))
+    config = folder.config
+    assert (config["objective"], config["model"], config["heldout"]) == (objective, model, 0.1)
+    assert config["batch_pairs"] == 256
+    assert config["cutoffs"] == ([10, 30] if objective == "adaptive" else "auto")
+    check_record(folder.training, result.stderr, model)
+
+
+def check_record(record, said, model):
+    """The training record of a run with a tenth held out, and what the run said of it."""
+    assert set(record["seconds"]) == {"read", "encode", "upload", "compile", "train", "save", "total"}
+    assert len(record["loss"]) == 2
+    assert 0 < record["loss"][1] < record["loss"][0]
+    tokens = record["corpus"]["tokens"] - record["corpus"]["heldout_tokens"]
+    assert record["words_per_second"] == pytest.approx(2 * tokens / record["seconds"]["train"])
+    # A window for every word, and several pairs in each.
+    assert record["kept_words"] == 2 * tokens
+    assert record["pairs"] == 2 * tokens if model == "cbow" else record["pairs"] > 6 * tokens
+    assert record["device"] == "cpu"
+    nll, unigram = record["heldout_nll"], record["heldout_unigram_nll"]
+    # Which topic a line has is log 2 nats: most of that is learned, and there is no more.
+    assert 3 < unigram < np.log(60)
+    assert 0.4 < unigram - nll < 0.75
+    (line,) = (line for line in said.splitlines() if "held" in line)
+    assert line.startswith(f"held-out sentences: {nll:.3f} nats per pair, perplexity {np.exp(nll):.3g} (unigram: ")
+
+
+def test_automatic_cutoffs_are_announced_and_recorded(text, tmp_path):
+    out = tmp_path / "model"
+    options = [*FAST, "--objective", "adaptive", "--clusters", "3", "--device", "cpu"]
+    result = invoke("train", text, "-o", out, *options)
+    assert result.exit_code == 0, result.output
+    config = load_model_folder(out).config
+    first, second = config["cutoffs"]
+    assert 0 < first < second < 60
+    assert config["clusters"] is None
+    assert any(f"{first},{second}" in line for line in result.stderr.splitlines()), result.stderr
+
+
+@pytest.mark.parametrize("objective", BLOCK_SOFTMAXES)
+def test_block_softmax_on_one_thread_is_reproducible(text, tmp_path, objective):
+    found = []
+    for name in "ab":
+        assert invoke("train", text, "-o", tmp_path / name, *FAST, "--objective", objective).exit_code == 0
+        found.append((tmp_path / name / "input_vectors.npy").read_bytes())
+    assert found[0] == found[1]
+
+
 @pytest.mark.parametrize("suffix", [".bin", ".txt", ".vec", ".safetensors"])
 def test_vectors_alone(text, tmp_path, suffix):
     out = tmp_path / f"vectors{suffix}"
@@ -201,6 +310,7 @@ def test_one_thread_is_reproducible_whatever_the_hash_seed(text, tmp_path):
     assert found[0] == found[1]
 
 
+ADAPTIVE = ["{text}", "-o", "out", "--min-count", "1", "--objective", "adaptive", "--device", "cpu"]
 FAILURES = [
     (["absent.txt", "-o", "out"], 1, "absent.txt"),
     (["{text}", "-o", "out", "--min-count", "100000"], 1, "min-count"),
@@ -221,6 +331,28 @@ FAILURES = [
     (["{text}"], 2, "--output"),
     (["-o", "out"], 2, "CORPUS"),
     (["{text}", "-o", "out", "--threads", "0"], 2, "--threads"),
+    ([*ADAPTIVE, "--cutoffs", "30,10"], 2, "--cutoffs 30,10 must rise"),
+    ([*ADAPTIVE, "--cutoffs", "10,10"], 2, "--cutoffs 10,10 must rise"),
+    ([*ADAPTIVE, "--cutoffs", "0,10"], 2, "begin above 0"),
+    ([*ADAPTIVE, "--cutoffs", "ten"], 2, "--cutoffs 'ten' is not understood"),
+    ([*ADAPTIVE, "--cutoffs", "10,60"], 2, "--cutoffs 10,60 must stay below the 60 words"),
+    ([*ADAPTIVE, "--clusters", "1"], 2, "--clusters 1 is out of range"),
+    ([*ADAPTIVE, "--clusters", "3", "--cutoffs", "10,30"], 2, "give it or --cutoffs"),
+    ([*ADAPTIVE, "--div-value", "0.5"], 2, "--div-value"),
+    ([*ADAPTIVE, "--classes", "5"], 2, "--classes is for --objective class, not adaptive"),
+    ([*ADAPTIVE, "--cost-model", "absent.json"], 1, "absent.json"),
+    (["{text}", "-o", "out", "--objective", "class", "--min-count", "1", "--classes", "61"], 2, "the 60 words"),
+    (["{text}", "-o", "out", "--objective", "class", "--classes", "0"], 2, "--classes 0 is out of range"),
+    (["{text}", "-o", "out", "--objective", "class", "--no-shortlist"], 2, "--no-shortlist is for"),
+    (["{text}", "-o", "out", "--objective", "full", "--cutoffs", "10"], 2, "--cutoffs is for --objective adaptive"),
+    (["{text}", "-o", "out", "--objective", "full", "--batch-pairs", "0"], 2, "--batch-pairs 0 is out of range"),
+    (
+        ["{text}", "-o", "out", "--objective", "hs", "--batch-pairs", "99"],
+        2,
+        "--batch-pairs is for --objective class",
+    ),
+    (["{text}", "-o", "out", "--output-bias", "none"], 2, "--output-bias is for --objective class"),
+    (["{text}", "-o", "out", "--objective", "full", "--output-bias", "other"], 2, "other"),
 ]
 
 

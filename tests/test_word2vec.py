@@ -1,7 +1,9 @@
 """The gensim-like API: gensim's scripts run here with the import changed."""
 
 import inspect
+import json
 import warnings
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -40,6 +42,13 @@ VARIANTS = [
     {"sg": 1, "hs": 1, "negative": 0},
     {"sg": 0, "objective": "hs"},
     {"sg": 1, "negatives_per_pair": True},
+    {"sg": 1, "objective": "full"},
+    {"sg": 0, "objective": "full", "output_bias": "none"},
+    {"sg": 1, "objective": "class"},
+    {"sg": 0, "objective": "class", "classes": 3},
+    {"sg": 1, "objective": "adaptive"},
+    {"sg": 0, "objective": "adaptive", "cutoffs": [6, 12]},
+    {"sg": 1, "objective": "adaptive", "cutoffs": [8], "shortlist": False},
 ]
 
 
@@ -298,3 +307,227 @@ def test_a_model_folder_of_the_command_line_loads(sentences, tmp_path, monkeypat
     assert CliRunner().invoke(cli, ["train", str(text), "-o", out, "--no-cache"]).exit_code == 0
     Word2Vec.load(out).train(sentences, epochs=1)
     assert len(KeyedVectors.load(out)) == 20
+
+
+BLOCK_SOFTMAXES = [
+    {"objective": "class", "classes": 4},
+    {"objective": "adaptive", "cutoffs": [6, 12]},
+    {"objective": "full"},
+]
+# Long enough vectors for adaptive softmax to project some.
+SETTINGS = {"vector_size": 32, "min_count": 1, "workers": 1, "sg": 1, "epochs": 3, "sample": 0}
+
+
+@pytest.mark.parametrize("variant", BLOCK_SOFTMAXES, ids=str)
+def test_saving_in_between_changes_nothing(sentences, tmp_path, variant):
+    model = Word2Vec(sentences, **SETTINGS, **variant)
+    model.save(tmp_path / "model")
+    again = Word2Vec.load(tmp_path / "model")
+    first = model.wv.vectors.copy()
+    for trained in (model, again):
+        trained.train(sentences, epochs=2)
+    assert (model.wv.vectors != first).any()
+    np.testing.assert_array_equal(again.wv.vectors, model.wv.vectors)
+    assert list(again.output_parameters) == list(model.output_parameters)
+    for name, values in model.output_parameters.items():
+        np.testing.assert_array_equal(again.output_parameters[name], values, err_msg=name)
+
+
+@pytest.mark.parametrize("sg", [0, 1])
+@pytest.mark.parametrize("variant", [*BLOCK_SOFTMAXES, {"objective": "hs"}], ids=str)
+def test_predictions_and_log_probabilities_agree(sentences, variant, sg):
+    model = Word2Vec(sentences, **{**SETTINGS, "sg": sg}, **variant)
+    for context in ("monday", ["red", "wall", "unheard-of", "car"], 3):
+        listed = context if isinstance(context, list) else [context]
+        predicted = model.predict_output_word(listed, topn=20)
+        assert len(predicted) == 20
+        assert sum(probability for _, probability in predicted) == pytest.approx(1.0, abs=1e-9)
+        for word, probability in predicted:
+            assert model.log_probability(word, context) == pytest.approx(np.log(probability), abs=1e-9)
+    assert model.log_probability("monday", ["tuesday"]) == model.log_probability("monday", "tuesday")
+    assert model.log_probability("week", "monday") > model.log_probability("paint", "monday") + 1
+    with pytest.raises(KeyError, match="unheard-of"):
+        model.log_probability("unheard-of", "monday")
+    for context in ("unheard-of", ["unheard-of", "nowhere"], []):
+        with pytest.raises(KeyError, match="no word of the context"):
+            model.log_probability("monday", context)
+
+
+def test_probabilities_follow_the_parameters_and_the_vocabulary(sentences):
+    model = Word2Vec(sentences, **SETTINGS, objective="adaptive", cutoffs=[6])
+    before = model.log_probability("week", "monday")
+    model.train(sentences, epochs=5)
+    assert model.log_probability("week", "monday") != before
+    model.build_vocab([["monday", "week", "paint"], ["week", "monday"]] * 4 + [["a", "b", "c", "d", "e"]])
+    assert len(model.predict_output_word(["monday"], topn=20)) == 8
+    # Fresh output vectors are zero: the biases alone speak, and they are the words' shares.
+    assert model.log_probability("week", "monday") == pytest.approx(np.log(8 / 25), abs=1e-6)
+    assert model.log_probability("e", "monday") == pytest.approx(np.log(1 / 25), abs=1e-6)
+
+
+def test_negative_sampling_has_no_log_probability(sentences):
+    model = Word2Vec(sentences, **SETTINGS)
+    with pytest.raises(ConfigError, match="ns learns no probabilities"):
+        model.log_probability("monday", "tuesday")
+
+
+@pytest.mark.parametrize("variant", BLOCK_SOFTMAXES, ids=str)
+def test_blocks_do_not_grow(sentences, variant):
+    model = Word2Vec(sentences, **SETTINGS, **variant)
+    vectors, counted = model.wv.vectors.copy(), (model.corpus_count, model.corpus_total_words)
+    with pytest.raises(TrainingError, match="update=True.* is for objectives ns and hs"):
+        model.build_vocab([["zebra", "monday"]] * 10, update=True)
+    assert len(model.wv) == 20
+    assert (model.corpus_count, model.corpus_total_words) == counted
+    np.testing.assert_array_equal(model.wv.vectors, vectors)
+    with pytest.raises(AttributeError, match="belongs to objective 'ns'"):
+        model.syn1neg  # noqa: B018
+
+
+def test_output_vectors_of_block_softmax(sentences):
+    models = {variant["objective"]: Word2Vec(sentences, **SETTINGS, **variant) for variant in BLOCK_SOFTMAXES}
+    assert models["full"].output_vectors.shape == models["class"].output_vectors.shape == (20, 32)
+    assert np.abs(models["class"].output_vectors).max() > 0
+    with pytest.raises(AttributeError, match=r"by name: .*head_vectors.*tail_1_vectors"):
+        models["adaptive"].output_vectors  # noqa: B018
+    assert models["adaptive"].output_parameters["tail_1_vectors"].shape == (6, 16)
+
+
+@pytest.mark.parametrize("name", ["tail_1_vectors", "tail_2_projection", "input_accumulators"])
+def test_a_folder_without_one_of_its_arrays_is_refused(sentences, tmp_path, name):
+    Word2Vec(sentences, **SETTINGS, objective="adaptive", cutoffs=[6, 12]).save(tmp_path / "model")
+    (tmp_path / "model" / f"{name}.npy").unlink()
+    with pytest.raises(FormatError, match=rf"{name}\.npy is missing"):
+        Word2Vec.load(tmp_path / "model")
+
+
+def write_text(path, sentences):
+    path.write_text("\n".join(" ".join(sentence) for sentence in sentences) + "\n", encoding="utf-8")
+    return path
+
+
+def command_line(*arguments):
+    from click.testing import CliRunner
+
+    from w2v.cli import cli
+
+    fixed = ["--no-cache", "--threads", "1", "--min-count", "1", "--sample", "0", "--device", "cpu"]
+    result = CliRunner().invoke(cli, ["train", *map(str, arguments), *fixed], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+
+
+def test_short_sentences_are_planned_for_as_on_the_command_line(tmp_path):
+    # In one long sentence of as many words a wide window would find ten times the pairs.
+    rng = np.random.default_rng(1)
+    words = np.array([f"w{number}" for number in range(40)])
+    weights = 1 / np.arange(1, 41)
+    sentences = rng.choice(words, (80_000, 2), p=weights / weights.sum()).tolist()
+    text = write_text(tmp_path / "text.txt", sentences)
+    command_line(
+        text, "-o", tmp_path / "model", "--objective", "adaptive", "--vector-size", "4", "--window", "50",
+        "--epochs", "1",
+    )  # fmt: skip
+    expected = Word2Vec.load(tmp_path / "model").config
+    assert 1024 < expected.batch_pairs < 2000
+    settings = {"vector_size": 4, "window": 50, "min_count": 1, "sample": 0, "sg": 1, "device": "cpu"}
+    models = [Word2Vec(objective="adaptive", **settings) for _ in range(3)]
+    models[0].build_vocab(corpus_file=text)
+    models[1].build_vocab(sentences)
+    counts = Counter(word for sentence in sentences for word in sentence)
+    models[2].build_vocab_from_freq(counts, corpus_count=80_000)
+    for model in models:
+        assert (model.config.batch_pairs, model.config.cutoffs) == (expected.batch_pairs, expected.cutoffs)
+        assert (model.corpus_count, model.corpus_total_words) == (80_000, 160_000)
+
+
+def test_what_was_asked_for_survives_saving(sentences, tmp_path):
+    few = [["red", "green", "blue"], ["monday", "red"]] * 5
+    model = Word2Vec(sentences, **SETTINGS, objective="adaptive", clusters=3)
+    assert len(model.config.cutoffs) == 2
+    model.save(tmp_path / "model")
+    again = Word2Vec.load(tmp_path / "model")
+    assert again.config == model.config
+    for built in (model, again):
+        built.build_vocab(few)
+        assert len(built.config.cutoffs) == 2
+        assert built.config.cutoffs[-1] < 4
+    assert again.config == model.config
+    model = Word2Vec(sentences, **SETTINGS, objective="adaptive", cutoffs=[2, 9], batch_pairs=77)
+    model.save(tmp_path / "model")
+    again = Word2Vec.load(tmp_path / "model")
+    again.build_vocab(sentences)
+    assert (again.config.cutoffs, again.config.batch_pairs) == ((2, 9), 77)
+    with pytest.warns(UserWarning, match="cutoffs 2,9 do not fit the new 4 words"):
+        again.build_vocab(few)
+    assert again.config.cutoffs[-1] < 4
+    assert again.config.batch_pairs == 77
+    again.train(few, epochs=1)
+    # Nothing was there before: given cut-offs that do not fit are a mistake.
+    with pytest.raises(ConfigError, match="--cutoffs 2,9 must stay below the 4 words"):
+        Word2Vec(few, **SETTINGS, objective="adaptive", cutoffs=[2, 9])
+
+
+def test_a_senseless_record_of_what_was_asked_for_is_refused(sentences, tmp_path):
+    path = tmp_path / "model"
+    Word2Vec(sentences, **SETTINGS, objective="adaptive", cutoffs=[2, 9]).save(path)
+    config = json.loads((path / "config.json").read_text("utf-8"))
+    assert config["word2vec"]["asked"] == {"cutoffs": [2, 9], "clusters": None, "batch_pairs": None}
+    config["word2vec"]["asked"]["cutoffs"] = [9, 2]
+    (path / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    with pytest.raises(FormatError, match="must rise"):
+        Word2Vec.load(path)
+
+
+def test_going_on_from_the_command_line_uses_every_sentence_and_says_so(sentences, tmp_path):
+    text = write_text(tmp_path / "text.txt", sentences)
+    command_line(
+        text, "-o", tmp_path / "model", "--objective", "adaptive", "--vector-size", "32", "--heldout", "0.2",
+        "--epochs", "2", "--cutoffs", "5,10",
+    )  # fmt: skip
+    model = Word2Vec.load(tmp_path / "model")
+    assert model.config.heldout == 0.2
+    model.save(tmp_path / "same")
+    before = json.loads((tmp_path / "model" / "training.json").read_text("utf-8"))
+    assert json.loads((tmp_path / "same" / "training.json").read_text("utf-8")) == before
+    assert before["heldout_nll"] > 0
+    seen = []
+
+    class Saver:
+        def on_epoch_end(self, model):
+            model.save(tmp_path / "within")
+            seen.append(json.loads((tmp_path / "within" / "training.json").read_text("utf-8"))["heldout_nll"])
+
+    kept, _ = model.train(sentences, epochs=1, callbacks=[Saver()])
+    assert seen == [None]
+    assert kept == 8 * len(sentences)
+    model.save(tmp_path / "more")
+    after = json.loads((tmp_path / "more" / "training.json").read_text("utf-8"))
+    assert after["heldout_nll"] is after["heldout_unigram_nll"] is None
+    assert set(after) == set(before)
+    for name in ("seconds", "words_per_second", "corpus", "peak_memory_bytes"):
+        assert after[name] == before[name]
+    assert len(after["loss"]) == 1
+    assert after["kept_words"] == kept
+    assert json.loads((tmp_path / "more" / "config.json").read_text("utf-8"))["heldout"] == 0
+    with pytest.warns(UserWarning, match="do not fit the new 3 words"):
+        model.build_vocab([["red", "green", "blue"]] * 5)
+    model.train([["red", "green", "blue"]] * 5, epochs=1)
+    model.save(tmp_path / "new")
+    assert "seconds" not in json.loads((tmp_path / "new" / "training.json").read_text("utf-8"))
+
+
+def test_tables_are_built_once_per_vocabulary(sentences, monkeypatch):
+    import w2v.objectives
+
+    model = Word2Vec(sentences, **SETTINGS, objective="class")
+    made = []
+    make = w2v.objectives.make_objective
+    monkeypatch.setattr(w2v.objectives, "make_objective", lambda *arguments: (made.append(1), make(*arguments))[1])
+    for centre in DAYS:
+        model.log_probability(centre, "week")
+    assert len(made) == 1
+    model.build_vocab(sentences[:100])
+    made.clear()
+    for centre in DAYS:
+        model.log_probability(centre, "week")
+    assert len(made) == 1
