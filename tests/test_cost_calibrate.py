@@ -13,11 +13,13 @@ from cost_cases import KnownTimer, known_model
 
 from w2v.cli import cli, main
 from w2v.cli.calibrate import calibrate
+from w2v.config import TrainConfig
+from w2v.corpus import encode_corpus
 from w2v.cost import CostModel, Step, builtin
 from w2v.cost.figures import draw_all
 from w2v.cost.measure import grid
 from w2v.cost.zipf import zipf_shares
-from w2v.errors import ConfigError, CorpusError, FormatError, MissingExtraError, OutputError
+from w2v.errors import ConfigError, CorpusError, FormatError, MissingExtraError, OutputError, TrainingError
 
 FIGURES = ["block_cost.png", "clusters.png", "head_size.png"]
 
@@ -138,6 +140,84 @@ def test_explains_a_corpus_with_an_earlier_model(asked, corpus, cost_file):
     assert f"predicted / measured: {predicted[-1] / 10:.2f}" in result.stderr
     assert f"--cutoffs {','.join(map(str, config.cutoffs))}: 4 clusters" in result.stderr
     assert "the head of --cutoffs auto has" in result.stderr
+
+
+def test_the_summary_names_the_group_that_keeps_to_the_floor(asked, corpus, cost_file):
+    common = ("--cost-model", cost_file, "--explain", corpus, "--device", "cpu")
+    assert "for quality the head of --cutoffs auto has 12 words at least" in run(*common).stderr
+    assert (
+        "for quality the first tail of --cutoffs auto has 12 words at least" in run(*common, "--no-shortlist").stderr
+    )
+
+
+def test_every_option_has_a_help():
+    assert [option.name for option in calibrate.params if not getattr(option, "help", None)] == []
+
+
+def lines_of_one_word(path, others):
+    """A text of 3,000 lines without pairs, and then others."""
+    path.write_text("\n".join([f"w{number % 7}" for number in range(3000)] + others) + "\n")
+    return path
+
+
+def small_batches(corpus, cost_file):
+    """Arguments that cut a text into batches of about two pairs, and time them on the CPU."""
+    return (
+        "--cost-model", cost_file, "--explain", corpus, "--device", "cpu", "--threads", 1, "--min-count", 1,
+        "--sample", 0, "--batch-pairs", 2, "--cutoffs", 2, "-size", 8, "--no-cache",
+    )  # fmt: skip
+
+
+def test_batches_without_pairs_are_not_timed(tmp_path, cost_file):
+    corpus = lines_of_one_word(tmp_path / "text.txt", ["a b c d"] * 50)
+    rows = table(run(*small_batches(corpus, cost_file)))
+    assert [row["block"] for row in rows] == ["head", "tail 1", "total"]
+    assert all(float(row["measured_ms"]) > 0 for row in rows)
+
+
+class Trained:
+    """Which batches ``explain_timings`` trained, and what it found."""
+
+    def __init__(self, monkeypatch):
+        from w2v.backends import block_timing
+
+        self.rows = []
+        timed = block_timing._timed_step
+
+        def recorded(backend, batch):
+            self.rows.append(int(batch.rows))
+            return [100.0, 100.0] if len(self.rows) == 1 else timed(backend, batch)
+
+        monkeypatch.setattr(block_timing, "_timed_step", recorded)
+
+
+def explained(text, batch_pairs):
+    from w2v.backends.block_timing import explain_timings
+    from w2v.corpus import CorpusOptions
+
+    config = TrainConfig(
+        objective="adaptive", cutoffs=(2,), vector_size=8, sample=0, batch_pairs=batch_pairs, threads=1, device="cpu"
+    )
+    with encode_corpus([text], CorpusOptions(min_count=1), use_cache=False) as corpus:
+        return explain_timings(config, corpus)
+
+
+@pytest.mark.parametrize(("repeats", "batch_pairs", "most"), [(50, 2, 6), (2, 10_000, 2)])
+def test_the_first_batch_never_counts(tmp_path, monkeypatch, repeats, batch_pairs, most):
+    """Many batches: five after the first. One batch: once more."""
+    trained = Trained(monkeypatch)
+    found = explained(lines_of_one_word(tmp_path / "text.txt", ["a b c d"] * repeats), batch_pairs)
+    assert len(trained.rows) == most
+    assert min(trained.rows) > 0
+    assert len(found) == 2
+    assert all(0 < seconds < 50 for seconds in found)
+
+
+def test_a_text_without_pairs_cannot_be_timed(tmp_path, monkeypatch):
+    trained = Trained(monkeypatch)
+    with pytest.raises(TrainingError, match="no batch of the corpus has a pair that could be timed"):
+        explained(lines_of_one_word(tmp_path / "text.txt", []), 2)
+    assert trained.rows == []
 
 
 def test_explain_prints_json_and_prices_given_cutoffs(asked, corpus, cost_file):

@@ -84,7 +84,7 @@ def random_case(seed):
 def test_cutoffs_are_those_of_brute_force(seed):
     shares, step = random_case(seed)
     words = len(shares)
-    first = head_floor(shares) if step["shortlist"] else 1
+    first = head_floor(shares)
     best = {
         count: min(plain_seconds(shares, cut, **step) for cut in combinations(range(first, words), count - 1))
         for count in range(2, words - first + 2)
@@ -130,7 +130,7 @@ def test_no_cutoff_of_a_large_vocabulary_gets_cheaper_by_moving_it(shortlist):
         choice = costs.choose(clusters)
         for place, cutoff in enumerate(choice.cutoffs):
             for moved in (cutoff - 3, cutoff - 1, cutoff + 1, cutoff + 3, cutoff + 100):
-                if shortlist and moved < costs.floor:
+                if moved < costs.floor:
                     continue
                 others = [*choice.cutoffs[:place], moved, *choice.cutoffs[place + 1 :]]
                 assert costs.price(tuple(sorted(others))).seconds >= choice.seconds * (1 - 1e-12)
@@ -181,11 +181,22 @@ def test_blocks_add_up_and_fit_the_layout_that_is_trained(shortlist):
     assert choice.full_seconds == builtin("cpu").block_seconds(3000, head.inputs, 100)
 
 
-@pytest.mark.parametrize("cutoffs", [(10,), (3, 11), ()])
+@pytest.mark.parametrize("cutoffs", [(10,), (3, 11)])
 def test_cutoffs_beyond_the_vocabulary_are_refused(cutoffs):
     costs = StepCosts(zipf_shares(10), 100, 6.0, 100, 2.0, builtin("cpu"))
     with pytest.raises(ConfigError, match="must stay below the 10 words"):
         costs.price(cutoffs)
+
+
+def test_no_cutoffs_are_refused_in_words_of_their_own():
+    costs = StepCosts(zipf_shares(10), 100, 6.0, 100, 2.0, builtin("cpu"))
+    with pytest.raises(ConfigError, match="needs one cut-off at least: give --cutoffs"):
+        costs.price(())
+
+
+def test_given_cutoffs_may_make_more_clusters_than_auto_looks_at():
+    costs = StepCosts(zipf_shares(100), 1000, 6.0, 32, 2.0, builtin("cpu"))
+    assert costs.price(tuple(range(5, 100, 4))).clusters == 25
 
 
 @pytest.mark.parametrize("shortlist", [True, False])
@@ -197,7 +208,7 @@ def test_tiny_vocabularies(words, shortlist):
     }  # fmt: skip
     shares = zipf_shares(words)
     choice = choose_cutoffs(shares, **step)
-    first = head_floor(shares) if shortlist else 1
+    first = head_floor(shares)
     most = min(15, words - first + 1)
     assert set(choice.seconds_by_clusters) == set(range(2, most + 1))
     assert all(0 < a < b for a, b in zip(choice.cutoffs, (*choice.cutoffs[1:], words), strict=True))
@@ -287,11 +298,19 @@ def test_the_floor_of_the_head_by_its_rule(words):
     assert head_floor(peaked) == 1
 
 
-def test_auto_keeps_to_the_floor_and_given_cutoffs_need_not():
+@pytest.mark.parametrize("shortlist", [True, False])
+def test_auto_keeps_to_the_floor_and_given_cutoffs_need_not(shortlist):
+    """The group that keeps all D dims is the head's short-list, or else the first tail."""
     shares = zipf_shares(2000)
-    costs = StepCosts(shares, 20_000, 6.0, 100, 2.0, builtin("cpu"))
+    costs = StepCosts(shares, 20_000, 6.0, 100, 2.0, builtin("cpu"), shortlist)
     assert costs.floor == head_floor(shares)
-    assert all(costs.choose(clusters).cutoffs[0] >= costs.floor for clusters in (2, 3, 8, 15))
+    for clusters in (2, 3, 8, 15):
+        choice = costs.choose(clusters)
+        assert choice.cutoffs[0] >= costs.floor
+        whole = choice.blocks[0 if shortlist else 1]
+        assert (whole.begin, whole.end, whole.size) == (0, choice.cutoffs[0], 100)
+    # The rule matters: without it a smaller group would be cheaper.
+    assert cheapest(costs, 1, [15])[15][1][0] < costs.floor
     assert costs.price((5, 50)).cutoffs == (5, 50)
 
 

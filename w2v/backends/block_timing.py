@@ -17,6 +17,7 @@ from w2v.backends.block import BlockBackend, make_block_backend
 from w2v.backends.devices import choose_device
 from w2v.config import TrainConfig
 from w2v.cores import available_cores
+from w2v.errors import TrainingError
 from w2v.objectives import AdaptiveSoftmax
 from w2v.objectives.block_batch import Batch, Targets
 
@@ -85,16 +86,25 @@ def make_block_timer(device: str, threads: int | None) -> DeviceBlockTimer:
 def explain_timings(config: TrainConfig, corpus: EncodedCorpus) -> list[float]:
     """Median seconds of the head and of each tail, with its projection, over steps on batches of a corpus.
 
-    config: of adaptive softmax, with its cut-offs and ``batch_pairs``.
+    config: of adaptive softmax, with its cut-offs and ``batch_pairs``. Raises TrainingError where no batch has pairs.
     """
     config = replace(config.resolved(), threads=config.threads or available_cores())
     objective = AdaptiveSoftmax(corpus.vocabulary.counts, config)
     backend = make_block_backend(config, objective, choose_device(config.device))
     backend.initialise()
     with backend.operations.running():
-        steps = [_timed_step(backend, piece.batch) for piece in islice(backend.pieces(corpus.ids), BATCHES + 1)]
-    counted = steps[1:] or steps
-    return [median(seconds) for seconds in zip(*counted, strict=True)]
+        # Lines of one word make batches of no pairs, which are no steps.
+        batches = (piece.batch for piece in backend.pieces(corpus.ids) if piece.batch.rows)
+        first = next(batches, None)
+        if first is None:
+            raise TrainingError(
+                "no batch of the corpus has a pair that could be timed: use longer lines, a lower --min-count or "
+                "--sample 0"
+            )
+        # What warms up does not count; where there is but one batch, it is timed the second time.
+        _timed_step(backend, first)
+        seconds = [_timed_step(backend, batch) for batch in islice(batches, BATCHES)] or [_timed_step(backend, first)]
+    return [median(times) for times in zip(*seconds, strict=True)]
 
 
 def _timed_step(backend: BlockBackend, batch: Batch) -> list[float]:

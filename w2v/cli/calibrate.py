@@ -35,20 +35,33 @@ _POOR_FIT = 0.2
 
 # As for `w2v train`: what --explain prices is the step of that run.
 _step_options = combine(
-    click.option("--model", type=click.Choice(["skipgram", "cbow"]), default="skipgram", show_default=True),
+    click.option(
+        "--model", type=click.Choice(["skipgram", "cbow"]), default="skipgram", show_default=True,
+        help="Predict the context's words from a word, or a word from its context.",
+    ),
     click.option("--vector-size", "-size", type=int, default=100, show_default=True, help="Dimensions."),
-    click.option("--window", "-window", type=int, default=5, show_default=True),
-    click.option("--sample", "-sample", type=float, default=1e-3, show_default=True),
+    click.option(
+        "--window", "-window", type=int, default=5, show_default=True, help="Most context words on either side."
+    ),
+    click.option(
+        "--sample", "-sample", type=float, default=1e-3, show_default=True,
+        help="Sub-sample words more frequent than this share of the text; 0 keeps all.",
+    ),
     click.option(
         "--cutoffs", default="auto", show_default=True, metavar="auto|N,N,..", help="What --explain prices."
     ),
     click.option(
         "--clusters", type=int, help="Number of clusters for --cutoffs auto.  [default: the best of 2 to 15]"
     ),
-    click.option("--div-value", type=float, default=2.0, show_default=True),
+    click.option(
+        "--div-value", type=float, default=2.0, show_default=True,
+        help="By how much each cluster's vectors are shorter than the one's before.",
+    ),
     click.option("--no-shortlist", is_flag=True, help="Put every word into a cluster."),
-    click.option("--batch-pairs", type=int, help="Pairs of a step (windows with cbow).  [default: by the corpus]"),
-)
+    click.option(
+        "--batch-pairs", type=int, help="Pairs of a step (windows with cbow).  [default: by the corpus]"
+    ),
+)  # fmt: skip
 
 
 @click.command()
@@ -278,11 +291,11 @@ def _summary(choice: Choice, step: Step, model: CostModel, measured: Sequence[fl
     from w2v.cost.cutoffs import HEAD_COVERAGE, HEAD_MOST_OF_VOCABULARY, head_floor
 
     lines = [f"{choice.summary()} ({step.pairs:,.0f} {'windows' if step.cbow else 'pairs'} a step)"]
-    if step.shortlist:
-        lines.append(
-            f"for quality the head of --cutoffs auto has {head_floor(step.shares):,} words at least: those that are "
-            f"{HEAD_COVERAGE:.0%} of the sub-sampled text, or {HEAD_MOST_OF_VOCABULARY:.0%} of all words if fewer"
-        )
+    holder = "head" if step.shortlist else "first tail"
+    lines.append(
+        f"for quality the {holder} of --cutoffs auto has {head_floor(step.shares):,} words at least: those that are "
+        f"{HEAD_COVERAGE:.0%} of the sub-sampled text, or {HEAD_MOST_OF_VOCABULARY:.0%} of all words if fewer"
+    )
     if measured is not None:
         lines.append(f"predicted / measured: {choice.seconds / sum(measured):.2f}")
     return lines

@@ -119,7 +119,9 @@ class CostModel:
         except OSError as error:
             raise FormatError(f"cannot read the cost model {path}: {error.strerror or error}") from None
         except ValueError:
-            raise FormatError(f"{path} is no JSON: write it with `w2v calibrate -o {path}`") from None
+            raise FormatError(
+                f"{path} is no cost model, nor any JSON: write one with `w2v calibrate -o COST.json`"
+            ) from None
         if not isinstance(document, dict) or document.get("format") != FORMAT:
             raise FormatError(f"{path} is no cost model: write one with `w2v calibrate -o COST.json`")
         if document.get("format_version") != VERSION:
