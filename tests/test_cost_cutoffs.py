@@ -35,7 +35,7 @@ def plain_inputs(shares, pairs, per_token, q, cbow):
         return pairs * q
     reached = 1 - (1 - q) ** per_token
     tokens = pairs / per_token
-    kappa = 0.3 * (tokens / 10_000) ** (1 / 3)
+    kappa = 0.15 + 0.25 * (tokens / 10_000) ** (1 / 3)
     return sum(1 - (1 + tokens * share * reached / kappa) ** -kappa for share in shares)
 
 
@@ -244,6 +244,11 @@ def test_reached_inputs_against_a_simulation(tokens, per_token):
             met.append(np.unique(inputs[has_target]).size)
         # Four standard errors of the mean.
         assert reached(q) == pytest.approx(np.mean(met), abs=4 * np.std(met) / 200**0.5 + 1e-9)
+
+
+@pytest.mark.parametrize(("tokens", "kappa"), [(80, 0.2), (1250, 0.275), (10_000, 0.4), (80_000, 0.65)])
+def test_words_are_spread_the_more_evenly_the_longer_a_batch(tokens, kappa):
+    assert clumping(tokens) == pytest.approx(kappa)
 
 
 @settings(max_examples=40, deadline=None)
