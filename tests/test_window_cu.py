@@ -281,8 +281,8 @@ KINDS = {
 DEFAULT_SIZES, OTHER_SIZES = (50, 100, 128, 200, 300), (512, 768, 1000, 1024)
 # Huffman paths of a vocabulary of ROWS words have up to LONGEST nodes, or more.
 ROWS, LONGEST = 70_000, 24
-# Bytes of local memory per thread, as NVRTC 13.4 and 13.5 have them, of the instances that do not stay in registers: by
-# device, size, kind and window. Narrow windows leave room for hot rows, which take registers.
+# Bytes of local memory per thread, as NVRTC 13.4 and 13.5 have them, of the instances that do not stay in registers:
+# by device, size, kind and window. Narrow windows leave room for hot rows, which take registers.
 STACK_BYTES = {
     ("sm_75", 300, "ns, many", 5): 8,
     ("sm_90", 512, "cbow hs", 2): 24,
