@@ -68,6 +68,7 @@ class BlockBackend:
         self.notes: list[str] = []
         self.operations = operations
         self._source = source
+        self._planned: tuple[np.ndarray, int] | None = None
         self.model = BlockModel(objective, operations, mean=not config.cbow_sum)
 
     def initialise(self) -> None:
@@ -130,6 +131,12 @@ class BlockBackend:
         return self._source.pieces(ids, epoch, tokens)
 
     def _tokens_per_batch(self, ids: np.ndarray) -> int:
+        """Ids of a batch; a corpus is looked through once."""
+        if self._planned is None or self._planned[0] is not ids:
+            self._planned = ids, self._plan(ids)
+        return self._planned[1]
+
+    def _plan(self, ids: np.ndarray) -> int:
         sentences = sum(
             int(np.count_nonzero(ids[begin : begin + _COUNTED] < 0)) for begin in range(0, ids.size, _COUNTED)
         )
@@ -154,23 +161,26 @@ class BlockBackend:
         found = {}
         for stem, rows in self.model.named_rows().items():
             matrix, accumulators = self.operations.read_rows(rows)
-            found[stem if stem.endswith("projection") else f"{stem}_vectors"] = matrix
+            found[_matrix_name(stem)] = matrix
             found[f"{stem}_accumulators"] = accumulators
         return found
 
     def load_parameters(self, parameters: dict[str, np.ndarray]) -> None:
         """Copy parameters in."""
         for stem, rows in self.model.named_rows().items():
-            matrix = parameters[stem if stem.endswith("projection") else f"{stem}_vectors"]
+            matrix = parameters[_matrix_name(stem)]
             self.operations.load_rows(rows, matrix, parameters[f"{stem}_accumulators"])
 
     def unsound_parameters(self) -> list[str]:
         """Names of the matrices that hold something not finite, or so large that its square is not."""
         return [
-            stem if stem.endswith("projection") else f"{stem}_vectors"
-            for stem, rows in self.model.named_rows().items()
-            if not self.operations.is_sound(rows)
+            _matrix_name(stem) for stem, rows in self.model.named_rows().items() if not self.operations.is_sound(rows)
         ]
+
+
+def _matrix_name(stem: str) -> str:
+    """The name of a matrix among the parameters."""
+    return stem if stem.endswith("projection") else f"{stem}_vectors"
 
 
 def make_block_backend(config: TrainConfig, objective: BlockObjective, device: str) -> BlockBackend:

@@ -9,10 +9,11 @@ from numba import cuda
 
 from w2v.backends.block import BlockBackend
 from w2v.backends.block_arrays import ArrayOperations
-from w2v.backends.block_cuda_batches import MOST_WINDOW, CudaBatches
+from w2v.backends.block_cuda_batches import CudaBatches
 from w2v.backends.block_cuda_operations import LOWER, CudaOperations
 from w2v.backends.cuda_current import cupy_stream, current_device, free_memory
 from w2v.backends.cuda_memory import RESERVE, out_of_memory_reported, require_memory
+from w2v.backends.cuda_stream import require_window
 from w2v.config import TrainConfig
 from w2v.errors import DeviceError
 from w2v.objectives.block_softmax import BlockObjective
@@ -25,8 +26,7 @@ FEWEST_ROWS = 64
 
 def cuda_block_backend(config: TrainConfig, objective: BlockObjective) -> BlockBackend:
     """Raw kernels and cuBLAS, or with ``--kernels numba`` CuPy's own operations; raises DeviceError."""
-    if config.window > MOST_WINDOW:
-        raise DeviceError(f"the GPU takes --window up to {MOST_WINDOW}: lower it, or use --device cpu")
+    require_window(config.window)
     import cupy
 
     _require_cublas()

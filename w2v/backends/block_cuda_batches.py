@@ -29,8 +29,6 @@ from w2v.objectives.block_batch import (
 )
 from w2v.objectives.block_softmax import BlockObjective
 
-# Spans have 8 bits for each side.
-MOST_WINDOW = 127
 # Pairs of a segment, at most: what takes part in collapsing them is some 100 bytes a pair.
 SEGMENT_PAIRS = 1 << 24
 BYTES_PER_PAIR = 100

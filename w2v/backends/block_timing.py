@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice
-from pathlib import Path
 from statistics import median
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -14,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from w2v.backends.block import BlockBackend, make_block_backend
-from w2v.backends.devices import choose_device
+from w2v.backends.devices import choose_device, processor_name
 from w2v.config import TrainConfig
 from w2v.cores import available_cores
 from w2v.errors import TrainingError
@@ -43,7 +41,7 @@ class DeviceBlockTimer:
         objective = AdaptiveSoftmax(np.ones(2, np.int64), replace(config, objective="adaptive", cutoffs=()))
         backend = make_block_backend(config, objective, device)
         self._operations = backend.operations
-        self.device = f"cpu ({cpu_name()}, {config.threads} threads)" if device == "cpu" else backend.device
+        self.device = f"cpu ({processor_name()}, {config.threads} threads)" if device == "cpu" else backend.device
 
     def block_seconds(self, columns: int, inputs: int, size: int) -> float:
         """Median seconds of one dense step: ``inputs`` × ``columns`` logits at ``size`` dimensions."""
@@ -121,13 +119,3 @@ def _timed_step(backend: BlockBackend, batch: Batch) -> list[float]:
 
     backend.model.train(batch, RATE, timed)
     return seconds
-
-
-def cpu_name() -> str:
-    """The processor's name, as far as the system tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()

@@ -8,6 +8,7 @@ import numpy as np
 
 from w2v.backends.base import EpochReport
 from w2v.backends.heldout import compile_heldout, rowwise_heldout_nll
+from w2v.backends.sound import is_sound
 from w2v.config import TrainConfig
 from w2v.cores import available_cores
 from w2v.kernels import rowwise_cpu
@@ -25,8 +26,6 @@ CHUNK = 10_000
 SMALLEST_CHUNK = 256
 CHUNKS_PER_EPOCH = 64
 PROGRESS_SECONDS = 0.1
-# The square of a larger float32 is infinite once some dimensions are added up.
-LARGEST = 1e15
 # Rows of each matrix, and floats at most, that a thread holds for itself where several train.
 PRIVATE_ROWS, PRIVATE_FLOATS = 256, 2**20
 # It touches a row at least this often between two exchanges, however many threads there are: else the cores would
@@ -70,7 +69,7 @@ class CpuBackend:
 
     def unsound_parameters(self) -> list[str]:
         """Names of the matrices that hold something not finite, or so large that its square is not."""
-        return [name for name, array in self.parameters().items() if not _sound(array)]
+        return [name for name, array in self.parameters().items() if not is_sound(array)]
 
     def parameters(self) -> dict[str, np.ndarray]:
         """Views of ``input_vectors`` (V, D) and ``output_vectors`` (rows, D), float32."""
@@ -178,14 +177,6 @@ def _read_only(ids: np.ndarray) -> np.ndarray:
     view = np.asarray(ids).view()
     view.flags.writeable = False
     return view
-
-
-def _sound(array: np.ndarray) -> bool:
-    for begin in range(0, array.shape[0], 65536):
-        block = array[begin : begin + 65536]
-        if block.size and not np.abs(block).max() < LARGEST:  # NaN compares false
-            return False
-    return True
 
 
 def _report(sums: np.ndarray, learning_rate: float) -> EpochReport:

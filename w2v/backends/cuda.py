@@ -11,18 +11,15 @@ from w2v.backends.base import EpochReport
 from w2v.backends.cuda_current import current_device, free_memory
 from w2v.backends.cuda_memory import RESERVE, out_of_memory_reported, require_memory
 from w2v.backends.cuda_steps import SMALLEST_CHUNK, RawSteps, Rows, Steps, TwinSteps, chunk_size
-from w2v.backends.cuda_stream import GRID, THREADS, DeviceStream, Segment
+from w2v.backends.cuda_stream import GRID, THREADS, DeviceStream, Segment, require_window
 from w2v.backends.heldout import compile_heldout, rowwise_heldout_nll
 from w2v.backends.in_flight import contributions, kept_words
 from w2v.config import TrainConfig
-from w2v.errors import DeviceError
 from w2v.kernels import stream_cuda
 from w2v.kernels.random import STREAM_INITIAL, epoch_key
 from w2v.kernels.window import Multiprocessor, padded
 from w2v.objectives.base import RowWiseObjective
 
-# Spans have 8 bits for each side.
-MOST_WINDOW = 127
 # Segments that may be launched before the host waits for the first of them.
 QUEUE = 3
 _LOWER = "--vector-size or --max-final-vocab"
@@ -36,8 +33,7 @@ class CudaBackend:
 
     def __init__(self, config: TrainConfig, objective: RowWiseObjective) -> None:
         """Allocate the parameters and choose the kernels; raises DeviceError where the memory does not suffice."""
-        if config.window > MOST_WINDOW:
-            raise DeviceError(f"the GPU takes --window up to {MOST_WINDOW}: lower it, or use --device cpu")
+        require_window(config.window)
         self.config = config
         self.objective = objective
         self.notes: list[str] = []

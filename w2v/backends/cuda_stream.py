@@ -10,6 +10,7 @@ from numba import cuda
 
 from w2v.backends.cuda_memory import require_memory
 from w2v.config import TrainConfig
+from w2v.errors import DeviceError
 from w2v.kernels import stream_cuda
 from w2v.kernels.random import STREAM_SUBSAMPLE, STREAM_WINDOW, epoch_key
 from w2v.kernels.stream_cpu import keep_thresholds
@@ -18,8 +19,16 @@ from w2v.kernels.targets_cpu import NoiseTables, PathTables
 # Ids of a segment: enough work for any GPU, few enough for progress and Ctrl-C to be prompt.
 SEGMENT = 1 << 24
 SMALLEST_SEGMENT = 1 << 12
+# Spans have 8 bits for each side.
+MOST_WINDOW = 127
 # Threads of a block and blocks of a grid-stride launch; the simulator makes a thread of Python of each.
 THREADS, GRID = (8, 2) if numba_config.ENABLE_CUDASIM else (stream_cuda.BLOCK, 1024)
+
+
+def require_window(window: int) -> None:
+    """Raise DeviceError where spans have no room for a window."""
+    if window > MOST_WINDOW:
+        raise DeviceError(f"the GPU takes --window up to {MOST_WINDOW}: lower it, or use --device cpu")
 
 
 @dataclass

@@ -39,7 +39,7 @@ def describe_devices() -> list[dict[str, object]]:
     """One record per device: ``name`` (cpu or cuda), ``usable`` and a ``note`` for people."""
     from w2v.kernels.simd import LANES
 
-    note = f"{_processor()}, {available_cores()} cores, {32 * LANES}-bit vectors"
+    note = f"{processor_name()}, {available_cores()} cores, {32 * LANES}-bit vectors"
     return [{"name": "cpu", "usable": True, "note": note}, *_describe_gpus()]
 
 
@@ -66,7 +66,8 @@ def _describe_gpu(gpu: Gpu, driver: Driver) -> str:
     )
 
 
-def _processor() -> str:
+def processor_name() -> str:
+    """The CPU's name, as far as the system tells it."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as lines:
             names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]

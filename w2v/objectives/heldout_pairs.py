@@ -13,6 +13,7 @@ import numpy as np
 from w2v.config import TrainConfig
 from w2v.errors import TrainingError
 from w2v.kernels.heldout_cpu import count_targets, window_bags, window_pairs
+from w2v.objectives.block_batch import distinct_pairs
 
 # Pairs (context words for CBOW) of a chunk: about 200 MB with what it takes to collapse them.
 CHUNK = 1 << 22
@@ -90,9 +91,7 @@ def _centres(ids: np.ndarray, window: int, chunk: int) -> int:
 
 
 def _collapse(keys: np.ndarray, words: int) -> PairCounts:
-    """Sort keys (changed in place) and count equal ones."""
-    keys.sort()
-    first = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))
-    counts = np.diff(first, append=keys.size).astype(np.float64)
-    inputs, targets = np.divmod(keys[first], words)
-    return PairCounts(inputs.astype(np.int32), targets.astype(np.int32), counts)
+    """Sort keys and count equal ones."""
+    distinct, begins = distinct_pairs(np, keys)
+    inputs, targets = np.divmod(distinct, words)
+    return PairCounts(inputs.astype(np.int32), targets.astype(np.int32), np.diff(begins).astype(np.float64))
