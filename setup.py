@@ -15,6 +15,8 @@ EXTRAS = {
     "plot": ["matplotlib>=3.6"],
     "ann": ["faiss-cpu>=1.8"],
     "hub": ["safetensors>=0.4"],
+    "map": ["umap-learn>=0.5.4", "scikit-learn>=1.2"],
+    "tensorboard": ["tensorboard>=2.11"],
     "ray": ["ray>=2.9"],
     "bench": ["gensim>=4.3", "torch>=2.1"],
 }
@@ -25,6 +27,12 @@ EXTRAS["test"] = [
     *EXTRAS["io"],
     *EXTRAS["plot"],
     *EXTRAS["hub"],
+    *EXTRAS["ann"],
+    *EXTRAS["map"],
+    *EXTRAS["tensorboard"],
+    # The libraries that load what `w2v export` writes, and the driver of a browser that opens `w2v explore`'s page.
+    "model2vec>=0.3",
+    "selenium>=4.15",
     # gensim publishes wheels for these interpreters only; the tests against it skip elsewhere.
     'gensim>=4.3; python_version < "3.14"',
     # Compiling kernels to PTX and running them in numba's simulator need no GPU and no driver.
@@ -48,16 +56,24 @@ setup(
         "w2v",
         "w2v.backends",
         "w2v.cli",
+        "w2v.comparison",
         "w2v.corpus",
         "w2v.cost",
+        "w2v.explore",
+        "w2v.export",
         "w2v.kernels",
         "w2v.objectives",
+        "w2v.phrases",
         "w2v.training",
         "w2v.vectors",
     ],
     # A top-level package called "kernels" would overwrite another project's: ours ships inside w2v.
     package_dir={"w2v": "w2v", "w2v.kernels": "kernels"},
-    package_data={"w2v.kernels": ["*.cu", "*.cuh", "*.md"]},
+    package_data={
+        "w2v.kernels": ["*.cu", "*.cuh", "*.md"],
+        "w2v.comparison": ["*.html", "*.css", "*.js"],
+        "w2v.explore": ["*.html", "*.css", "*.js"],
+    },
     install_requires=["numpy>=1.24", "numba>=0.59", "click>=8.1", "tqdm>=4.64", "threadpoolctl>=3.1"],
     extras_require=EXTRAS,
     entry_points={"console_scripts": ["w2v = w2v.cli:main"]},

@@ -1,0 +1,1 @@
+"""Vectors in the layouts that other libraries load, one file per layout."""
