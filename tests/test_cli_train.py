@@ -59,7 +59,7 @@ def test_model_folder(text, tmp_path, objective, model):
     assert folder.config["alpha"] > folder.config["min_alpha"] > 0
     assert len(folder.config["corpus"]["fingerprint"]) == 32
     record = folder.training
-    phases = {"read", "encode", "upload", "compile", "train", "save", "total"}
+    phases = {"read", "encode", "upload", "compile", "train", "evaluate", "save", "total"}
     assert set(record["seconds"]) == phases
     assert all(isinstance(seconds, float) for seconds in record["seconds"].values())
     assert record["seconds"]["total"] >= record["seconds"]["train"] > 0
@@ -147,7 +147,7 @@ def test_model_folder_of_block_softmax(two_topics, tmp_path, objective, model):
 
 def check_record(record, said, model):
     """The training record of a run with a tenth held out, and what the run said of it."""
-    assert set(record["seconds"]) == {"read", "encode", "upload", "compile", "train", "save", "total"}
+    assert set(record["seconds"]) == {"read", "encode", "upload", "compile", "train", "evaluate", "save", "total"}
     assert len(record["loss"]) == 2
     assert 0 < record["loss"][1] < record["loss"][0]
     tokens = record["corpus"]["tokens"] - record["corpus"]["heldout_tokens"]

@@ -26,7 +26,7 @@ from w2v.errors import DeviceError, TrainingError
 from w2v.objectives import make_objective
 from w2v.objectives.device_reference import DeviceRuleTrainer
 from w2v.objectives.reference import cut_windows
-from w2v.training.driver import run_epochs
+from w2v.training import TrainingRun
 
 pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("gpu"), pytest.mark.filterwarnings("ignore:Grid size")]
 
@@ -361,7 +361,8 @@ FALLS = 0.03
 
 def losses(config: TrainConfig, backend: object, ids: np.ndarray) -> list[float]:
     """Nats per pair, epoch by epoch; raises TrainingError where a parameter stops being finite."""
-    return [report.mean_loss for report in run_epochs(config, backend, ids)]
+    tokens = int(np.count_nonzero(ids >= 0))
+    return [report.mean_loss for report in TrainingRun(config, backend, None, tokens).train(ids)]
 
 
 @pytest.mark.parametrize("alpha", [0.025, 0.1])

@@ -18,7 +18,7 @@ from w2v.errors import TrainingError
 from w2v.likelihood import format_perplexity, heldout_line, perplexity
 from w2v.objectives import ROW_WISE, HierarchicalSoftmax, make_objective
 from w2v.objectives.heldout_pairs import cbow_windows, skipgram_pairs, target_counts, unigram_nll
-from w2v.training import PhaseClock, train
+from w2v.training import PhaseClock, TrainingCallback, TrainingRun, train
 from w2v.training.progress import TrainingBar
 from w2v.vectors.folder import load_model_folder
 from w2v.vectors.model_card import model_card
@@ -345,9 +345,15 @@ def test_training_never_sees_held_out_sentences(corpus, objective, model):
     train_ids, heldout_ids = split_heldout(corpus.ids, 0.2, config.seed)
     tokens = int((train_ids >= 0).sum())
     announced, seen = [], []
-    trained = train(
-        config, corpus, epoch_tokens=announced.append, after_epoch=[lambda epoch, report: seen.append(report.words)]
-    )
+
+    class Watch(TrainingCallback):
+        def on_train_begin(self, run):
+            announced.append(run.tokens)
+
+        def on_epoch_end(self, run):
+            seen.append(run.report.words)
+
+    trained = train(config, corpus, callbacks=[Watch()])
     assert announced == [tokens]
     assert seen == 3 * [tokens]
     assert trained.training["kept_words"] == 3 * tokens
@@ -482,8 +488,10 @@ def test_the_model_card_and_the_folder_show_it(corpus, tmp_path):
 def test_the_bar_covers_what_is_trained(capsys):
     from w2v.backends import EpochReport
 
+    run = TrainingRun(config_for(epochs=2), None, None, 500)
     bar = TrainingBar(2, True)
-    bar.cover(500)
-    bar(1, EpochReport(loss=1.0, pairs=1, words=500))
+    bar.on_train_begin(run)
+    run.epoch, run.report = 1, EpochReport(loss=1.0, pairs=1, words=500)
+    bar.on_report(run)
     bar.close()
     assert "epoch 2/2: 100%" in capsys.readouterr().err

@@ -495,38 +495,41 @@ class Word2Vec:
     def _train(self, encoded: EncodedCorpus, config: TrainConfig, callbacks: Sequence[object]) -> tuple[int, int]:
         from threadpoolctl import threadpool_limits
 
-        from w2v.training.driver import run_epochs
+        from w2v.training import TrainingCallback, TrainingRun
+        from w2v.training.model_callbacks import ModelCallbacks
 
-        begin = time.perf_counter()
+        begin, earlier = time.perf_counter(), self.total_train_time
         config = self._without_heldout(config)
         backend = self._backend(self._counts(), config)
         backend.load_parameters({"input_vectors": self.wv.vectors, **self.output_parameters})
         self.running_training_loss = 0.0
-        self._call(callbacks, "on_train_begin")
+        first_epoch = self._epochs_done
 
-        def epoch_ended(epoch: int, report: object) -> None:
-            self.running_training_loss += report.loss
-            if callbacks:
-                self._read_back(backend)
-            self._call(callbacks, "on_epoch_end")
-            if epoch + 1 < config.epochs:
-                self._call(callbacks, "on_epoch_begin")
+        def bring_up_to_date(run: TrainingRun) -> None:
+            self._read_back(backend)
+            totals = run.totals
+            self._epochs_done = first_epoch + len(run.reports)
+            self.running_training_loss = totals.loss
+            self.total_train_time = earlier + time.perf_counter() - begin
+            self._training |= {
+                "loss": [report.mean_loss for report in run.reports],
+                "pairs": totals.pairs,
+                "kept_words": totals.kept_words,
+                "device": backend.device,
+            }
 
-        self._call(callbacks, "on_epoch_begin")
+        of_runs = [callback for callback in callbacks if isinstance(callback, TrainingCallback)]
+        of_models = [callback for callback in callbacks if not isinstance(callback, TrainingCallback)]
+        run = TrainingRun(
+            config,
+            backend,
+            encoded.vocabulary,
+            encoded.tokens,
+            callbacks=[ModelCallbacks(self, of_models, bring_up_to_date), *of_runs],
+            first_epoch=first_epoch,
+        )
         with threadpool_limits(self._threads):
-            reports = run_epochs(
-                config, backend, encoded.ids, after_epoch=[epoch_ended], first_epoch=self._epochs_done
-            )
-        self._read_back(backend)
-        self._epochs_done += config.epochs
-        self.total_train_time += time.perf_counter() - begin
-        self._training |= {
-            "loss": [report.mean_loss for report in reports],
-            "pairs": sum(report.pairs for report in reports),
-            "kept_words": sum(report.kept_words for report in reports),
-            "device": backend.device,
-        }
-        self._call(callbacks, "on_train_end")
+            run.train(encoded.ids)
         return self._training["kept_words"], encoded.raw_tokens * config.epochs
 
     def _without_heldout(self, config: TrainConfig) -> TrainConfig:
@@ -535,10 +538,6 @@ class Word2Vec:
         # Of the earlier parameters. Before the first epoch, since a callback may save the model after any.
         self._training |= {"heldout_nll": None, "heldout_unigram_nll": None}
         return replace(config, heldout=0.0)
-
-    def _call(self, callbacks: Sequence[object], event: str) -> None:
-        for callback in callbacks:
-            getattr(callback, event, lambda model: None)(self)
 
     def _backend(self, counts: np.ndarray, config: TrainConfig | None = None):  # noqa: ANN202 (imported when used)
         from w2v.backends import make_backend

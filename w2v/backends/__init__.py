@@ -1,11 +1,19 @@
 """Where training runs. A backend holds the parameters in its own layout and trains one epoch at a time."""
 
 from w2v.backends.base import Backend, EpochReport
-from w2v.backends.devices import auto_hint, choose_device, describe_devices
+from w2v.backends.devices import auto_hint, choose_device, describe_devices, device_memory_in_use
 from w2v.config import TrainConfig
 from w2v.objectives import BlockObjective, Objective
 
-__all__ = ["Backend", "EpochReport", "auto_hint", "choose_device", "describe_devices", "make_backend"]
+__all__ = [
+    "Backend",
+    "EpochReport",
+    "auto_hint",
+    "choose_device",
+    "describe_devices",
+    "device_memory_in_use",
+    "make_backend",
+]
 
 
 def make_backend(config: TrainConfig, objective: Objective) -> Backend:

@@ -27,6 +27,23 @@ class EpochReport:
         return self.loss / self.pairs if self.pairs else 0.0
 
 
+@dataclass(frozen=True)
+class Pauses:
+    """Where in an epoch training stands still, so that its parameters can be looked at.
+
+    due: whether to pause once a share 0 … 1 of the epoch is done; asked often, perhaps from several threads. hook:
+    called in the calling thread with the sums so far, while nothing trains and the device has finished; it may call
+    everything of the backend that reads. Training then goes on as if nothing had been: pausing changes no result.
+    """
+
+    due: Callable[[float], bool]
+    hook: Callable[[EpochReport], None]
+
+
+#: An epoch in one go.
+NO_PAUSES = Pauses(lambda share: False, lambda report: None)
+
+
 class Backend(Protocol):
     """Parameters on a device, and the steps that train them."""
 
@@ -49,11 +66,13 @@ class Backend(Protocol):
         epoch: int,
         schedule: Callable[[float], float],
         progress: Callable[[EpochReport], None],
+        pauses: Pauses = NO_PAUSES,
     ) -> EpochReport:
         """Train one pass over ids, (N,) int32 with −1 after each sentence.
 
         schedule: the learning rate at a fraction 0 … 1 of this epoch; progress: called now and then from the
-        calling thread. Raises KeyboardInterrupt promptly when interrupted; the parameters stay usable.
+        calling thread; pauses: looked at between steps, as far apart as suits the backend, and not at the end.
+        Raises KeyboardInterrupt promptly when interrupted; the parameters stay usable.
         """
 
     def parameters(self) -> dict[str, np.ndarray]:

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from w2v.backends.base import EpochReport
+from w2v.backends.base import NO_PAUSES, EpochReport, Pauses
 from w2v.backends.block_step import BlockModel, Operations
 from w2v.config import TrainConfig
 from w2v.cores import available_cores
@@ -72,16 +72,18 @@ class BlockBackend:
         self.model = BlockModel(objective, operations, mean=not config.cbow_sum)
 
     def initialise(self) -> None:
-        """Inputs and projections uniform by counter, the output rows and all accumulators zero."""
+        """Inputs and projections uniform by counter, the output rows and all accumulators zero.
+
+        The inputs are the row-wise family's draw at this one's scale.
+        """
         widths = self.objective.initial_half_widths
         key = np.uint64(epoch_key(np.uint64(self.config.seed), 0, STREAM_INITIAL))
         parameters = {}
         for number, (name, shape) in enumerate(self.objective.parameter_shapes.items()):
             parameters[name] = values = np.zeros(shape, np.float32)
             if name in widths:
-                fill_uniform(
-                    values, shape[1], widths[name], np.uint64(epoch_key(np.uint64(key), number, STREAM_INITIAL))
-                )
+                own = key if number == 0 else np.uint64(epoch_key(key, number, STREAM_INITIAL))
+                fill_uniform(values, shape[1], widths[name], own)
         self.load_parameters(parameters)
 
     def compile(self) -> None:
@@ -107,11 +109,15 @@ class BlockBackend:
         epoch: int,
         schedule: Callable[[float], float],
         progress: Callable[[EpochReport], None],
+        pauses: Pauses = NO_PAUSES,
     ) -> EpochReport:
         """Train one pass, batch by batch in the order of the text."""
         done, report = EpochReport(), EpochReport()
         with self.operations.running():
             for piece in self.pieces(ids, epoch):
+                if piece.begin and pauses.due(piece.begin / ids.size):
+                    done.loss += self.operations.take_loss()
+                    pauses.hook(replace(done))
                 rate = schedule(piece.begin / ids.size)
                 self.model.train(piece.batch, rate)
                 done.pairs += piece.pairs

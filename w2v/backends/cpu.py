@@ -1,12 +1,12 @@
 """Training on the CPU: numba kernels on chunks of the corpus, one Python thread per core, without the GIL."""
 
-import itertools
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
-from w2v.backends.base import EpochReport
+from w2v.backends.base import NO_PAUSES, EpochReport, Pauses
 from w2v.backends.heldout import compile_heldout, rowwise_heldout_nll
 from w2v.backends.sound import is_sound
 from w2v.config import TrainConfig
@@ -91,22 +91,34 @@ class CpuBackend:
         epoch: int,
         schedule: Callable[[float], float],
         progress: Callable[[EpochReport], None],
+        pauses: Pauses = NO_PAUSES,
     ) -> EpochReport:
         """Train one pass: the threads take chunks in the order of the text, and race on the rows (Hogwild)."""
         ids = _read_only(ids)
         chunk = min(CHUNK, max(SMALLEST_CHUNK, ids.size // CHUNKS_PER_EPOCH))
-        begins = itertools.count(0, chunk)
-        sums = np.zeros((self.threads, 8))  # a cache line per thread
-        rates = [schedule(0.0)]
+        state = _Epoch(ids, epoch, schedule, _Chunks(ids.size, chunk), np.zeros((self.threads, 8)))
+        while not state.chunks.exhausted:
+            self._train_until_due(state, progress, pauses)
+            if not state.chunks.exhausted:
+                pauses.hook(state.report())
+        done = state.report()
+        progress(done)
+        return done
+
+    def _train_until_due(self, state: "_Epoch", progress: Callable[[EpochReport], None], pauses: Pauses) -> None:
+        """Let the threads run until the corpus is through, or a pause is due and each has finished its chunk."""
         failures: list[BaseException] = []
         stop = threading.Event()
+        size = state.ids.size
 
-        def work(report: np.ndarray) -> None:
+        def work(sums: np.ndarray) -> None:
             room = self._room()
             try:
-                while not stop.is_set() and (begin := next(begins)) < ids.size:
-                    rates[0] = rate = schedule(begin / ids.size)
-                    self._chunk(ids, begin, min(begin + chunk, ids.size), epoch, rate, report, room)
+                while not stop.is_set() and (chunk := state.chunks.take()) is not None:
+                    state.rate = rate = state.schedule(chunk.start / size)
+                    self._chunk(state.ids, chunk.start, chunk.stop, state.number, rate, sums, room)
+                    if pauses.due(chunk.stop / size):
+                        stop.set()
             except BaseException as failure:  # a thread's failure is raised again in the caller's thread
                 failures.append(failure)
                 stop.set()
@@ -114,14 +126,14 @@ class CpuBackend:
                 give_back(self._input, room[0])
                 give_back(self._output, room[1])
 
-        threads = [threading.Thread(target=work, args=(sums[t],), daemon=True) for t in range(self.threads)]
+        threads = [threading.Thread(target=work, args=(sums,), daemon=True) for sums in state.sums]
         try:
             for thread in threads:
                 thread.start()
             for thread in threads:
                 while thread.is_alive():
                     thread.join(PROGRESS_SECONDS)
-                    progress(_report(sums, rates[0]))
+                    progress(state.report())
         finally:
             stop.set()
             for thread in threads:
@@ -129,9 +141,6 @@ class CpuBackend:
                     thread.join()
         if failures:
             raise failures[0]
-        done = _report(sums, rates[0])
-        progress(done)
-        return done
 
     def _room(self) -> tuple[HotRows, HotRows, rowwise_cpu.Scratch]:
         """What a thread holds: its own most used input and output rows (none where it trains alone), scratch."""
@@ -172,13 +181,47 @@ class CpuBackend:
         )  # fmt: skip
 
 
+class _Chunks:
+    """The chunks of a corpus of ``size`` ids, given out one by one to several threads."""
+
+    def __init__(self, size: int, step: int) -> None:
+        self._next, self._size, self._step = 0, size, step
+        self._lock = threading.Lock()
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether nothing is left to take."""
+        return self._next >= self._size
+
+    def take(self) -> range | None:
+        """The next one; None at the end."""
+        with self._lock:
+            begin, self._next = self._next, self._next + self._step
+        return range(begin, min(begin + self._step, self._size)) if begin < self._size else None
+
+
+@dataclass
+class _Epoch:
+    """An epoch under way. sums: a row for each thread, a cache line long; rate: the latest learning rate."""
+
+    ids: np.ndarray
+    number: int
+    schedule: Callable[[float], float]
+    chunks: _Chunks
+    sums: np.ndarray
+    rate: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.rate = self.schedule(0.0)
+
+    def report(self) -> EpochReport:
+        """What is done of it."""
+        loss, pairs, kept_words, words = self.sums.sum(axis=0)[:4].tolist()
+        return EpochReport(loss, int(pairs), int(kept_words), int(words), self.rate)
+
+
 def _read_only(ids: np.ndarray) -> np.ndarray:
     """One type for numba, whether the ids are a memory map or an array: it compiles once."""
     view = np.asarray(ids).view()
     view.flags.writeable = False
     return view
-
-
-def _report(sums: np.ndarray, learning_rate: float) -> EpochReport:
-    loss, pairs, kept_words, words = sums.sum(axis=0)[:4].tolist()
-    return EpochReport(loss, int(pairs), int(kept_words), int(words), learning_rate)

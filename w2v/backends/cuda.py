@@ -7,7 +7,7 @@ import numpy as np
 from numba import config as numba_config
 from numba import cuda
 
-from w2v.backends.base import EpochReport
+from w2v.backends.base import NO_PAUSES, EpochReport, Pauses
 from w2v.backends.cuda_current import current_device, free_memory
 from w2v.backends.cuda_memory import RESERVE, out_of_memory_reported, require_memory
 from w2v.backends.cuda_steps import SMALLEST_CHUNK, RawSteps, Rows, Steps, TwinSteps, chunk_size
@@ -130,20 +130,30 @@ class CudaBackend:
         epoch: int,
         schedule: Callable[[float], float],
         progress: Callable[[EpochReport], None],
+        pauses: Pauses = NO_PAUSES,
     ) -> EpochReport:
         """Train one pass; the host only launches, and looks at what was done a few segments ago."""
         self.upload(ids)
         with out_of_memory_reported(self._needed, "--negative, --window or --vector-size"):
-            return self._train_epoch(epoch, schedule, progress)
+            return self._train_epoch(epoch, schedule, progress, pauses)
 
     def _train_epoch(
-        self, epoch: int, schedule: Callable[[float], float], progress: Callable[[EpochReport], None]
+        self,
+        epoch: int,
+        schedule: Callable[[float], float],
+        progress: Callable[[EpochReport], None],
+        pauses: Pauses,
     ) -> EpochReport:
         self._source.begin_epoch()
         waiting: deque[_Snapshot] = deque()
         report = EpochReport()
         try:
             for number, segment in enumerate(self._source.segments(epoch)):
+                if number and pauses.due(segment.begin):
+                    while waiting:
+                        report = waiting.popleft().report()
+                    self._stream.synchronize()
+                    pauses.hook(report)
                 if len(waiting) == QUEUE:
                     report = waiting.popleft().report()
                     progress(report)

@@ -24,6 +24,14 @@ def free_memory() -> int:
     return int(context.get_memory_info()[0])
 
 
+def used_memory() -> int:
+    """Bytes that are in use on the device; 0 in the simulator."""
+    if numba_config.ENABLE_CUDASIM:
+        return 0
+    free = free_memory()
+    return int(cuda.current_context().get_memory_info()[1]) - free
+
+
 def cupy_stream(stream: object) -> AbstractContextManager:
     """A stream of numba's as CuPy knows it: a context in which CuPy works on it."""
     import cupy

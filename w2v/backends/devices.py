@@ -66,6 +66,18 @@ def _describe_gpu(gpu: Gpu, driver: Driver) -> str:
     )
 
 
+def device_memory_in_use(device: str) -> int | None:
+    """Bytes of the GPU's memory that are in use, by whomever; None for ``cpu``.
+
+    Pools keep what they have had, so that the growth over a run is about its peak where nobody else uses the GPU.
+    """
+    if device == "cpu":
+        return None
+    from w2v.backends.cuda_current import used_memory
+
+    return used_memory()
+
+
 def processor_name() -> str:
     """The CPU's name, as far as the system tells it."""
     try:

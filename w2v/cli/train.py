@@ -6,18 +6,12 @@ from pathlib import Path
 
 import click
 
-from w2v.cli.options import (
-    cache_options,
-    combine,
-    corpus_argument,
-    refuse_same_file,
-    threads_option,
-    vocabulary_options,
-)
+from w2v.cli.options import cache_options, combine, corpus_argument, refuse_same_file, vocabulary_options
+from w2v.cli.training_options import run_options, softmax_options, window_options
 
 _Path = click.Path(path_type=Path)
 
-_model_options = combine(
+_objective_options = combine(
     click.option(
         "--model", type=click.Choice(["skipgram", "cbow"]), default="skipgram", show_default=True,
         help="Predict the context's words from a word, or a word from its context.",
@@ -26,75 +20,6 @@ _model_options = combine(
         "--objective", type=click.Choice(["ns", "hs", "class", "adaptive", "full"]), default="ns", show_default=True,
         help="Negative sampling; hierarchical softmax over the Huffman tree; class-based, adaptive or full softmax.",
     ),
-    click.option("--vector-size", "-size", type=int, default=100, show_default=True, help="Dimensions."),
-    click.option(
-        "--window", "-window", type=int, default=5, show_default=True,
-        help="Most context words on either side; each window draws its own width up to this.",
-    ),
-    click.option("--negative", "-negative", type=int, default=5, show_default=True, help="Noise words (ns)."),
-    click.option(
-        "--noise-power", type=float, default=0.75, show_default=True, help="Noise is drawn ∝ count^POWER (ns)."
-    ),
-    click.option(
-        "--negatives-per-pair", is_flag=True,
-        help="Draw noise for each pair, as word2vec.c does, not once for all the contexts of a window (slower).",
-    ),
-    click.option("--cbow-sum", is_flag=True, help="Sum the context's vectors in place of their mean (cbow)."),
-    click.option(
-        "--sample", "-sample", type=float, default=1e-3, show_default=True,
-        help="Sub-sample words more frequent than this share of the text; 0 keeps all.",
-    ),
-)  # fmt: skip
-
-_softmax_options = combine(
-    click.option(
-        "--cutoffs", default="auto", show_default=True, metavar="auto|N,N,..",
-        help="Where the short-list and the clusters end, by rank of frequency (adaptive); auto takes the cheapest "
-        "under the cost model.",
-    ),
-    click.option(
-        "--clusters", type=int,
-        help="Number of clusters, the head included, for --cutoffs auto.  [default: the best of 2 to 15]",
-    ),
-    click.option(
-        "--div-value", type=float, default=2.0, show_default=True,
-        help="By how much each cluster's vectors are shorter than the one's before (adaptive).",
-    ),
-    click.option("--no-shortlist", is_flag=True, help="Put every word into a cluster (adaptive)."),
-    click.option(
-        "--cost-model", metavar="FILE",
-        help="What `w2v calibrate` wrote.  [default: a built-in one for the kind of device]",
-    ),
-    click.option("--classes", type=int, help="Number of classes (class).  [default: about the root of the words]"),
-    click.option(
-        "--batch-pairs", type=int,
-        help="Pairs of a step of class, adaptive and full (windows with cbow).  "
-        "[default: by the corpus, at most 131072]",
-    ),
-    click.option(
-        "--output-bias", type=click.Choice(["unigram", "none"]), default="unigram", show_default=True,
-        help="Fixed biases of the outputs of class, adaptive and full: the log of the frequencies, or none.",
-    ),
-)  # fmt: skip
-
-_run_options = combine(
-    click.option("--epochs", "-iter", type=int, default=5, show_default=True, help="Passes over the text."),
-    click.option("--alpha", "-alpha", type=float, help="Learning rate at the start.  [default: by objective]"),
-    click.option("--min-alpha", type=float, help="Learning rate at the end.  [default: alpha / 10000]"),
-    click.option(
-        "--heldout", type=float, default=0.0, show_default=True, metavar="FRACTION",
-        help="Keep this share of the sentences from training, and report the loss on them (not for ns).",
-    ),
-    click.option("--seed", type=int, default=1, show_default=True, help="Of all random numbers."),
-    click.option(
-        "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
-        help="Where to train; auto takes a GPU that works.",
-    ),
-    click.option(
-        "--kernels", type=click.Choice(["raw", "numba"]), default="raw", show_default=True,
-        help="On a GPU: CUDA C++, or readable kernels: numba's, and CuPy's for the softmaxes (slower; any size).",
-    ),
-    threads_option,
 )  # fmt: skip
 
 
@@ -104,14 +29,21 @@ _run_options = combine(
     "-o", "--output", "-output", "out", required=True, type=_Path, metavar="OUT",
     help="Model folder; a name ending in .bin, .txt, .vec or .safetensors gets the vectors alone.",
 )  # fmt: skip
-@_model_options
-@_softmax_options
-@_run_options
+@_objective_options
+@window_options
+@softmax_options
+@run_options
 @vocabulary_options
 @click.option("--vocab", "vocab_file", type=_Path, metavar="FILE", help="Use this vocabulary (see `w2v vocab`).")
 @cache_options
 @click.option(
     "--progress/--no-progress", default=None, help="Show a progress bar.  [default: if stderr is a terminal]"
+)
+@click.option(
+    "--metrics-jsonl", type=_Path, metavar="FILE", help="Write loss, learning rate and words/s, one line per second."
+)
+@click.option(
+    "--tensorboard", type=_Path, metavar="DIR", help="Write event files for TensorBoard (extra: tensorboard)."
 )
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 def train(
@@ -121,6 +53,8 @@ def train(
     cache_dir: Path | None,
     no_cache: bool,
     progress: bool | None,
+    metrics_jsonl: Path | None,
+    tensorboard: Path | None,
     quiet: bool,
     no_shortlist: bool,
     **hyper_parameters: object,
@@ -139,15 +73,19 @@ def train(
     from w2v.cli.text_progress import TextBar
     from w2v.corpus import CorpusOptions, encode_corpus
     from w2v.likelihood import heldout_line
-    from w2v.training import PhaseClock, train
+    from w2v.training import MetricsFile, PhaseClock, TensorBoardLog, train
     from w2v.training.progress import TrainingBar
     from w2v.vectors.files import check_output
 
     clock = PhaseClock()
     say = (lambda message: None) if quiet else (lambda message: click.echo(message, err=True))
     shown = not quiet and (sys.stderr.isatty() if progress is None else progress)
-    refuse_same_file(out, [*corpus, *([vocab_file] if vocab_file else [])])
+    for written in filter(None, (out, metrics_jsonl)):
+        refuse_same_file(written, [*corpus, *([vocab_file] if vocab_file else [])])
     check_output(out)
+    logs = [
+        kind(path) for kind, path in ((MetricsFile, metrics_jsonl), (TensorBoardLog, tensorboard)) if path is not None
+    ]
     choose_device(config.device)
     if config.device == "auto" and (hint := auto_hint()):
         say(hint)
@@ -173,9 +111,10 @@ def train(
         try:
             bar = TrainingBar(config.epochs, shown)
             try:
-                model = train(config, encoded, clock=clock, progress=bar, say=say, epoch_tokens=bar.cover)
+                model = train(config, encoded, clock=clock, callbacks=[bar, *logs], say=say)
             finally:
-                bar.close()
+                for shown_to in (bar, *logs):
+                    shown_to.close()
             model.save(out)
         finally:
             encoded.close()

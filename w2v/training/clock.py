@@ -5,26 +5,31 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-PHASES = ("read", "encode", "upload", "compile", "train", "save")
+PHASES = ("read", "encode", "upload", "compile", "train", "evaluate", "save")
 
 
 class PhaseClock:
-    """Adds up wall-clock seconds per phase; ``total`` runs from construction."""
+    """Adds up wall-clock seconds per phase; ``total`` runs from construction.
+
+    A phase inside another one stops it meanwhile: every moment counts for one phase.
+    """
 
     def __init__(self) -> None:
         """Start the total."""
         self._seconds = dict.fromkeys(PHASES, 0.0)
-        self._open: dict[str, float] = {}
-        self._begin = time.perf_counter()
+        self._open: list[str] = []
+        self._begin = self._since = time.perf_counter()
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """Count the enclosed time as this phase."""
-        self._open[name] = time.perf_counter()
+        self._settle()
+        self._open.append(name)
         try:
             yield
         finally:
-            self._seconds[name] += time.perf_counter() - self._open.pop(name)
+            self._settle()
+            self._open.pop()
 
     def add(self, name: str, seconds: float) -> None:
         """Add time that was measured elsewhere."""
@@ -32,9 +37,15 @@ class PhaseClock:
 
     def seconds(self) -> dict[str, float]:
         """All phases so far, the one that is running included, and the total."""
+        self._settle()
+        return {**self._seconds, "total": self._since - self._begin}
+
+    def _settle(self) -> None:
+        """Give the phase that is running what has passed since the last change."""
         now = time.perf_counter()
-        running = {name: self._seconds[name] + now - begin for name, begin in self._open.items()}
-        return {**self._seconds, **running, "total": now - self._begin}
+        if self._open:
+            self._seconds[self._open[-1]] += now - self._since
+        self._since = now
 
 
 def peak_memory_bytes() -> int | None:

@@ -12,23 +12,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from w2v import __version__
-from w2v.backends import Backend, EpochReport, choose_device, make_backend
+from w2v.backends import choose_device, device_memory_in_use, make_backend
 from w2v.config import TrainConfig
 from w2v.cores import available_cores
 from w2v.corpus.heldout import compile_split, split_heldout
-from w2v.errors import DeviceError, TrainingError
+from w2v.errors import DeviceError
 from w2v.objectives import CorpusShape, make_objective, resolve_for_corpus
 from w2v.objectives.heldout_pairs import target_counts, unigram_nll
+from w2v.training.callbacks import TrainingCallback
 from w2v.training.clock import PhaseClock, peak_memory_bytes
-from w2v.training.schedule import LinearDecay
+from w2v.training.run import TrainingRun
 
 if TYPE_CHECKING:
     from w2v.corpus import EncodedCorpus
-
-#: Called now and then in training: the epoch (0 …) and its sums so far.
-ProgressHook = Callable[[int, EpochReport], None]
-#: Called after each epoch: the epoch (0 …) and its sums.
-EpochHook = Callable[[int, EpochReport], None]
 
 
 @dataclass
@@ -88,16 +84,13 @@ def train(
     corpus: EncodedCorpus,
     *,
     clock: PhaseClock | None = None,
-    progress: ProgressHook | None = None,
-    after_epoch: Sequence[EpochHook] = (),
+    callbacks: Sequence[TrainingCallback] = (),
     say: Callable[[str], None] = lambda message: None,
-    epoch_tokens: Callable[[int], None] = lambda tokens: None,
 ) -> TrainedModel:
     """Train on an encoded corpus from fresh parameters. say: gets lines for people about how the training runs.
 
-    epoch_tokens: gets the number of words that an epoch will go through, before the first: with ``config.heldout``
-    the corpus has more. Held-out sentences count in the vocabulary and its tables, and nowhere else in training;
-    choosing them counts as encoding, their loss in the total of the seconds only.
+    Held-out sentences count in the vocabulary and its tables, and nowhere else in training; choosing them counts as
+    encoding, their loss as evaluation.
 
     Raises TrainingError where the corpus has nothing to learn from or the parameters stop being finite, DeviceError
     where the device is not usable. KeyboardInterrupt passes through.
@@ -110,10 +103,11 @@ def train(
     heldout_sentences = int(np.count_nonzero(heldout_ids < 0))
     heldout_tokens = heldout_ids.size - heldout_sentences
     tokens = corpus.tokens - heldout_tokens
-    epoch_tokens(tokens)
     with clock.phase("compile"):
         shape = CorpusShape(corpus.vocabulary.counts, tokens, corpus.sentences - heldout_sentences)
-        config = resolve_for_corpus(config, shape, choose_device(config.device), say)
+        device = choose_device(config.device)
+        config = resolve_for_corpus(config, shape, device, say)
+        used = device_memory_in_use(device)
         objective = make_objective(config, corpus.vocabulary.counts)
         backend = make_backend(config, objective)
         backend.compile()
@@ -122,13 +116,23 @@ def train(
         say(note)
     with clock.phase("upload"):
         backend.upload(ids)
-    with clock.phase("train"):
-        reports = run_epochs(config, backend, ids, progress=progress, after_epoch=after_epoch)
-    try:
-        heldout_nll, heldout_unigram_nll = _heldout_losses(config, backend, corpus, heldout_ids)
-    except DeviceError as error:  # what was trained is worth keeping
-        say(f"the held-out sentences were not evaluated: {error}")
-        heldout_nll, heldout_unigram_nll = None, None
+    run = TrainingRun(
+        config,
+        backend,
+        corpus.vocabulary,
+        tokens,
+        clock=clock,
+        callbacks=callbacks,
+        heldout=lambda: backend.heldout_nll(heldout_ids) if heldout_ids.size else None,
+    )
+    reports = run.train(ids)
+    with clock.phase("evaluate"):
+        try:
+            heldout_nll, heldout_unigram_nll = _heldout_losses(run, corpus, heldout_ids)
+        except DeviceError as error:  # what was trained is worth keeping
+            say(f"the held-out sentences were not evaluated: {error}")
+            heldout_nll, heldout_unigram_nll = None, None
+    device_memory = None if used is None else device_memory_in_use(device) - used
     with clock.phase("save"):
         parameters = backend.parameters()
     seconds = clock.seconds()
@@ -142,6 +146,7 @@ def train(
         "heldout_nll": heldout_nll,
         "heldout_unigram_nll": heldout_unigram_nll,
         "peak_memory_bytes": peak_memory_bytes(),
+        "device_memory_bytes": device_memory,
         "device": backend.device,
         "corpus": {
             "fingerprint": corpus.fingerprint,
@@ -173,54 +178,10 @@ def _split(config: TrainConfig, corpus: EncodedCorpus, clock: PhaseClock) -> tup
         return split_heldout(corpus.ids, config.heldout, config.seed)
 
 
-def _heldout_losses(
-    config: TrainConfig, backend: Backend, corpus: EncodedCorpus, ids: np.ndarray
-) -> tuple[float | None, float | None]:
+def _heldout_losses(run: TrainingRun, corpus: EncodedCorpus, ids: np.ndarray) -> tuple[float | None, float | None]:
     """The model's and the unigram's nats per held-out pair; None where nothing is held out, or for ns."""
-    if not ids.size:
-        return None, None
-    nll = backend.heldout_nll(ids)
+    nll = run.heldout_nll()
     if nll is None:
         return None, None
     counts = corpus.vocabulary.counts
-    return nll, unigram_nll(target_counts(ids, config, counts.size), counts)
-
-
-def run_epochs(
-    config: TrainConfig,
-    backend: Backend,
-    ids: np.ndarray,
-    *,
-    progress: ProgressHook | None = None,
-    after_epoch: Sequence[EpochHook] = (),
-    first_epoch: int = 0,
-) -> list[EpochReport]:
-    """Train ``config.epochs`` passes over ids and return a report each; checks the parameters after every one.
-
-    first_epoch numbers the first pass for the random draws, so that training that goes on does not repeat them.
-    """
-    decay = LinearDecay(config.alpha, config.min_alpha, config.epochs)
-    reports = []
-    for epoch in range(config.epochs):
-        report = backend.train_epoch(
-            ids,
-            first_epoch + epoch,
-            lambda fraction, epoch=epoch: decay(epoch, fraction),
-            lambda report, epoch=epoch: progress(epoch, report) if progress else None,
-        )
-        if report.pairs == 0:
-            raise TrainingError(
-                "no line of the corpus has two words to learn from: use longer lines, a lower --min-count, "
-                "or --sample 0"
-            )
-        check_finite(backend, epoch)
-        reports.append(report)
-        for hook in after_epoch:
-            hook(epoch, report)
-    return reports
-
-
-def check_finite(backend: Backend, epoch: int) -> None:
-    """Raise TrainingError where a parameter is not finite, or so large that its square is not."""
-    for name in backend.unsound_parameters():
-        raise TrainingError(f"{name} stopped being finite in epoch {epoch + 1}: lower --alpha (nothing was saved)")
+    return nll, unigram_nll(target_counts(ids, run.config, counts.size), counts)

@@ -6,10 +6,11 @@ import time
 
 from tqdm import tqdm
 
-from w2v.backends import EpochReport
+from w2v.training.callbacks import TrainingCallback
+from w2v.training.run import TrainingRun
 
 
-class TrainingBar:
+class TrainingBar(TrainingCallback):
     """A tqdm bar on stderr over the words of all epochs: words/s, loss, learning rate, time left.
 
     The loss is the mean since the epoch began. Where several threads train, the words are what they have finished.
@@ -17,7 +18,6 @@ class TrainingBar:
 
     def __init__(self, epochs: int, shown: bool) -> None:
         """Not shown, it prints nothing at all."""
-        self.tokens = 0
         self.epochs = epochs
         self._bar = tqdm(
             total=0,
@@ -31,19 +31,19 @@ class TrainingBar:
         )
         self._shown_at = 0.0
 
-    def cover(self, tokens: int) -> None:
-        """Cover so many words per epoch; to be known before the first."""
-        self.tokens = tokens
-        self._bar.total = tokens * self.epochs
+    def on_train_begin(self, run: TrainingRun) -> None:
+        """Cover the words of all epochs, without those of held-out sentences."""
+        self._bar.total = run.tokens * self.epochs
 
-    def __call__(self, epoch: int, report: EpochReport) -> None:
+    def on_report(self, run: TrainingRun) -> None:
         """Show the sums so far of an epoch."""
+        report = run.report
         now = time.monotonic()
-        done = epoch * self.tokens + report.words
+        done = run.epoch * run.tokens + report.words
         if self._bar.disable or (now - self._shown_at < 0.1 and done < self._bar.total):
             return
         self._shown_at = now
-        self._bar.set_description_str(f"epoch {epoch + 1}/{self.epochs}", refresh=False)
+        self._bar.set_description_str(f"epoch {run.epoch + 1}/{self.epochs}", refresh=False)
         self._bar.set_postfix_str(f"loss {report.mean_loss:.4f}, alpha {report.learning_rate:.5f}", refresh=False)
         self._bar.update(done - self._bar.n)
 

@@ -1,0 +1,166 @@
+"""The epochs of a run: learning rate, pauses, soundness, callbacks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from w2v.backends import Backend, EpochReport
+from w2v.backends.base import Pauses
+from w2v.config import TrainConfig
+from w2v.errors import TrainingError
+from w2v.training.callbacks import TrainingCallback
+from w2v.training.clock import PhaseClock
+from w2v.training.schedule import LinearDecay
+
+if TYPE_CHECKING:
+    from w2v.corpus import Vocabulary
+    from w2v.vectors import KeyedVectors
+
+# Positions are shares of an epoch: a point this close counts as reached.
+_ROUNDING = 1e-9
+
+
+class TrainingRun:
+    """A run of ``config.epochs`` passes, and how far it is.
+
+    tokens: words of an epoch before sub-sampling; epoch: the present one, 0 …; report: its sums so far; reports: the
+    epochs that are done. first_epoch numbers the first pass for the random draws, so that training that goes on does
+    not repeat them. heldout: nats per pair of held-out sentences, now; None where there are none, or for ns.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        backend: Backend,
+        vocabulary: Vocabulary,
+        tokens: int,
+        *,
+        clock: PhaseClock | None = None,
+        callbacks: Sequence[TrainingCallback] = (),
+        first_epoch: int = 0,
+        heldout: Callable[[], float | None] = lambda: None,
+    ) -> None:
+        """Nothing is trained yet."""
+        self.config = config
+        self.vocabulary = vocabulary
+        self.tokens = tokens
+        self.clock = clock or PhaseClock()
+        self.first_epoch = first_epoch
+        self.epoch = 0
+        self.report = EpochReport()
+        self.reports: list[EpochReport] = []
+        self.heldout_nll = heldout
+        self._backend = backend
+        self._callbacks = tuple(callbacks)
+        # Of each callback the points to come, the next one last.
+        self._points = [sorted(set(callback.points), reverse=True) for callback in self._callbacks]
+
+    @property
+    def device(self) -> str:
+        """The device's name, for people."""
+        return self._backend.device
+
+    @property
+    def epochs_done(self) -> float:
+        """Epochs that have been trained, with the fraction of the present one."""
+        if len(self.reports) > self.epoch:
+            return float(len(self.reports))
+        return self.epoch + min(1.0, self.report.words / max(1, self.tokens))
+
+    @property
+    def totals(self) -> EpochReport:
+        """The sums over the run so far."""
+        parts = self.reports if len(self.reports) > self.epoch else [*self.reports, self.report]
+        return EpochReport(
+            sum(part.loss for part in parts),
+            sum(part.pairs for part in parts),
+            sum(part.kept_words for part in parts),
+            sum(part.words for part in parts),
+            self.report.learning_rate,
+        )
+
+    @property
+    def train_seconds(self) -> float:
+        """Wall-clock seconds of training alone, without what callbacks took."""
+        return self.clock.seconds()["train"]
+
+    def vectors(self) -> KeyedVectors:
+        """A copy of the input vectors as they are, with words and counts; inside ``on_report`` they are in motion."""
+        from w2v.vectors import KeyedVectors
+
+        vectors = np.array(self._backend.parameters()["input_vectors"], np.float32)
+        return KeyedVectors.from_arrays(self.vocabulary.words, vectors, self.vocabulary.counts)
+
+    def train(self, ids: np.ndarray) -> list[EpochReport]:
+        """Train all epochs on ids, (N,) int32 with −1 after each sentence, and return a report each.
+
+        Raises TrainingError where there is no pair to learn from, or where parameters stop being finite.
+        """
+        decay = LinearDecay(self.config.alpha, self.config.min_alpha, self.config.epochs)
+        with self.clock.phase("train"):
+            self._call("on_train_begin")
+            for epoch in range(self.config.epochs):
+                self.epoch = epoch
+                self._train_epoch(ids, decay)
+            self._call("on_train_end")
+        return self.reports
+
+    def _train_epoch(self, ids: np.ndarray, decay: LinearDecay) -> None:
+        epoch = self.epoch
+        self.report = EpochReport()
+        self._call("on_epoch_begin")
+        self.report = self._backend.train_epoch(
+            ids,
+            self.first_epoch + epoch,
+            lambda fraction: decay(epoch, fraction),
+            self._reported,
+            Pauses(lambda share: epoch + share >= self._next_point - _ROUNDING, self._paused),
+        )
+        if self.report.pairs == 0:
+            raise TrainingError(
+                "no line of the corpus has two words to learn from: use longer lines, a lower --min-count, "
+                "or --sample 0"
+            )
+        check_finite(self._backend, epoch)
+        self.reports.append(self.report)
+        self._reach(epoch + 1)
+        self._call("on_epoch_end")
+
+    def _call(self, event: str) -> None:
+        """Tell every callback, while nothing trains."""
+        with self.clock.phase("evaluate"):
+            for callback in self._callbacks:
+                getattr(callback, event)(self)
+
+    def _reported(self, report: EpochReport) -> None:
+        self.report = report
+        for callback in self._callbacks:
+            callback.on_report(self)
+
+    def _paused(self, report: EpochReport) -> None:
+        self.report = report
+        # A backend may count words later than it passes them.
+        self._reach(max(self.epochs_done, self._next_point))
+
+    @property
+    def _next_point(self) -> float:
+        return min((points[-1] for points in self._points if points), default=float("inf"))
+
+    def _reach(self, done: float) -> None:
+        """Call those whose points are at or before ``done`` epochs."""
+        with self.clock.phase("evaluate"):
+            for callback, points in zip(self._callbacks, self._points, strict=True):
+                if not points or points[-1] > done + _ROUNDING:
+                    continue
+                while points and points[-1] <= done + _ROUNDING:
+                    points.pop()
+                callback.on_point(self)
+
+
+def check_finite(backend: Backend, epoch: int) -> None:
+    """Raise TrainingError where a parameter is not finite, or so large that its square is not."""
+    for name in backend.unsound_parameters():
+        raise TrainingError(f"{name} stopped being finite in epoch {epoch + 1}: lower --alpha (nothing was saved)")
