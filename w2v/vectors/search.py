@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -40,13 +41,27 @@ def top(scores: np.ndarray, count: int) -> np.ndarray:
     count = min(count, len(scores))
     if count <= 0:
         return np.empty(0, np.intp)
-    falling = -scores
-    if count < len(scores):
+    candidates = _contenders(scores, count)
+    falling = -scores[candidates]
+    if count < len(candidates):
         limit = np.partition(falling, count - 1)[count - 1]
-        candidates = np.flatnonzero(falling <= limit)
-    else:
-        candidates = np.arange(len(scores))
-    return candidates[np.argsort(falling[candidates], kind="stable")][:count]
+        kept = falling <= limit
+        candidates, falling = candidates[kept], falling[kept]
+    return candidates[np.argsort(falling, kind="stable")][:count]
+
+
+def _contenders(scores: np.ndarray, count: int) -> np.ndarray:
+    """Rising positions of the ``count`` largest ``scores`` (n,) and some others, found without ranking all of them.
+
+    Each of the ``count`` largest of the maxima of stretches is a score itself, so that no smaller one is among the
+    ``count`` largest. About sqrt(n count) are left of n.
+    """
+    width = math.isqrt(len(scores) // count)
+    stretches = len(scores) // width
+    maxima = scores[: stretches * width].reshape(stretches, width).max(axis=1)
+    limit = np.partition(maxima, stretches - count)[stretches - count]
+    # NaN is the largest to a partition and the smallest to the ranking: with one among the maxima, all contend.
+    return np.arange(len(scores)) if np.isnan(maxima).any() else np.flatnonzero(scores >= limit)
 
 
 def queries_at_once(rows: int) -> int:
