@@ -11,6 +11,7 @@ from w2v import __version__
 from w2v.cli.analogy import analogy
 from w2v.cli.cache import cache
 from w2v.cli.calibrate import calibrate
+from w2v.cli.classes import classes
 from w2v.cli.convert import convert
 from w2v.cli.eval import evaluate
 from w2v.cli.info import info
@@ -26,7 +27,7 @@ def cli() -> None:
     """Train word vectors from plain text, and ask them questions."""
 
 
-for _command in (train, vocab, info, similar, analogy, evaluate, convert, cache, calibrate):
+for _command in (train, vocab, info, similar, analogy, evaluate, convert, classes, cache, calibrate):
     cli.add_command(_command)
 
 
