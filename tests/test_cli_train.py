@@ -425,3 +425,29 @@ def test_every_command_has_help_and_is_in_the_readme():
         for parameter in command.params:
             assert not isinstance(parameter, click.Option) or parameter.help, f"{name} {parameter.name}"
         assert invoke(name, "--help").exit_code == 0
+
+
+def test_metrics_and_event_files(text, tmp_path):
+    pytest.importorskip("tensorboard")
+    metrics, events, out = tmp_path / "metrics.jsonl", tmp_path / "events", tmp_path / "model"
+    result = invoke("train", text, "-o", out, *FAST, "--metrics-jsonl", metrics, "--tensorboard", events)
+    assert result.exit_code == 0, result.output
+    lines = [json.loads(line) for line in metrics.read_text("utf-8").splitlines()]
+    assert [line["event"] for line in lines if line["event"] != "report"] == ["begin", "epoch", "epoch", "end"]
+    assert [line["loss"] for line in lines if line["event"] == "epoch"] == load_model_folder(out).training["loss"]
+    assert any(entry.name.startswith("events.out") for entry in events.iterdir())
+
+
+@pytest.mark.parametrize("option", ["--metrics-jsonl", "--tensorboard"])
+def test_logs_that_cannot_be_written_are_refused_before_training(text, tmp_path, option):
+    out = tmp_path / "model"
+    result = invoke("train", text, "-o", out, *FAST, option, text / "log")
+    assert result.exit_code == 1
+    assert "is no folder" in str(result.exception)
+    assert not out.exists()
+
+
+def test_metrics_never_replace_an_input(text, tmp_path):
+    result = invoke("train", text, "-o", tmp_path / "model", *FAST, "--metrics-jsonl", text)
+    assert result.exit_code == 2
+    assert "would replace the input" in result.stderr

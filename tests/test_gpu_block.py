@@ -15,7 +15,7 @@ from block_cases import CASES, WORDS, make_case, random_pairs, random_parameters
 from block_device_cases import KINDS, PLENTY, assert_step, step
 from test_gpu_training import corpus, schedule, silent
 
-from w2v.backends.base import EpochReport
+from w2v.backends.base import EpochReport, Pauses
 from w2v.backends.block import BlockBackend, Piece, make_block_backend
 from w2v.backends.block_cpu_batches import CpuBatches
 from w2v.config import TrainConfig
@@ -332,3 +332,24 @@ def test_parameters_that_cannot_fit_are_refused_with_their_size():
     config = TrainConfig(objective="full", vector_size=65536, device="cuda")
     with pytest.raises(DeviceError, match=r"training needs \d+\.\d GiB of GPU memory, and \d+\.\d GiB are free"):
         make_block_backend(config, make_objective(config, np.ones(1_000_000, np.int64)), "cuda")
+
+
+def test_looking_at_the_parameters_changes_no_count(segments):
+    segments(6000)
+    ids, counts = long_corpus()
+    config, objective = resolved({"objective": "adaptive"}, counts)
+    backend = make_block_backend(config, objective, "cuda")
+    backend.initialise()
+    losses: list[float] = []
+
+    def look(report: EpochReport) -> None:
+        first, second = (backend.parameters()["input_vectors"] for _ in range(2))
+        np.testing.assert_array_equal(first, second)
+        assert np.isfinite(backend.heldout_nll(ids[:500]))
+        losses.append(report.loss)
+
+    done = backend.train_epoch(ids, 0, schedule, silent, Pauses(lambda share: True, look))
+    assert done.words == (ids >= 0).sum()
+    assert len(losses) > 2
+    assert losses == sorted(set(losses))
+    assert losses[-1] < done.loss

@@ -20,6 +20,7 @@ from w2v.kernels.stream_cpu import is_kept, keep_thresholds
 
 from w2v import KeyedVectors
 from w2v.backends import EpochReport
+from w2v.backends.base import Pauses
 from w2v.config import TrainConfig
 from w2v.cores import available_cores
 from w2v.errors import DeviceError, TrainingError
@@ -569,3 +570,25 @@ def test_the_command_saves_nothing_that_diverged(text, tmp_path):
     assert done.returncode == 1
     assert "stopped being finite" in done.stderr.splitlines()[-1]
     assert not out.exists()
+
+
+@pytest.mark.parametrize("objective", ["ns", "hs"])
+def test_looking_at_the_parameters_changes_no_count(segments, objective):
+    segments(5_000)
+    ids, counts = medium_corpus()
+    config = settings(vector_size=20, objective=objective)
+    backend = cuda_backend(config, counts)
+    looks: list[tuple[int, np.ndarray]] = []
+
+    def look(report: EpochReport) -> None:
+        first, second = (backend.parameters()["input_vectors"] for _ in range(2))
+        np.testing.assert_array_equal(first, second)
+        looks.append((report.words, first))
+
+    done = backend.train_epoch(ids, EPOCH, schedule, silent, Pauses(lambda share: True, look))
+    assert counted(done) == counted(cpu_report(config))
+    words = [words for words, _ in looks]
+    assert len(words) > 2
+    assert words == sorted(set(words))
+    assert words[-1] < done.words
+    assert (looks[0][1] != looks[-1][1]).any()

@@ -531,3 +531,38 @@ def test_tables_are_built_once_per_vocabulary(sentences, monkeypatch):
     for centre in DAYS:
         model.log_probability(centre, "week")
     assert len(made) == 1
+
+
+def test_callbacks_of_models_and_of_runs(sentences, tmp_path):
+    import json
+
+    from w2v.training import MetricsFile, TrainingCallback
+
+    seen = []
+
+    class OfModels:
+        def on_report(self, model, run):
+            seen.append((model, run.epochs_done))
+
+        def on_epoch_end(self, model):
+            seen.append(model.wv.vectors.copy())
+
+    class OfRuns(TrainingCallback):
+        points = (0.5,)
+
+        def on_point(self, run):
+            seen.append(run.vectors())
+
+    metrics = MetricsFile(tmp_path / "metrics.jsonl")
+    model = Word2Vec(sentences, vector_size=12, workers=1, epochs=2, callbacks=[OfModels(), OfRuns(), metrics])
+    reports = [entry for entry in seen if isinstance(entry, tuple)]
+    assert all(entry[0] is model for entry in reports)
+    assert reports[-1][1] == pytest.approx(2, abs=1e-6)
+    epochs = [entry for entry in seen if isinstance(entry, np.ndarray)]
+    assert len(epochs) == 2
+    assert (epochs[0] != epochs[1]).any()
+    np.testing.assert_array_equal(epochs[1], model.wv.vectors)
+    (point,) = [entry for entry in seen if isinstance(entry, KeyedVectors)]
+    assert (point.vectors != epochs[0]).any()
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text("utf-8").splitlines()]
+    assert [line["event"] for line in lines if line["event"] != "report"] == ["begin", "epoch", "epoch", "end"]

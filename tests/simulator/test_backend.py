@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from w2v.backends import EpochReport, cuda_stream
+from w2v.backends.base import NO_PAUSES, Pauses
 from w2v.backends.cpu import CpuBackend
 from w2v.backends.cuda import CudaBackend
 from w2v.config import TrainConfig
@@ -28,3 +30,26 @@ def test_negative_sampling_has_no_likelihood():
     config = TrainConfig(vector_size=5, kernels="numba").resolved()
     backend = CudaBackend(config, make_objective(config, np.array([5, 4])))
     assert backend.heldout_nll(np.array([0, 1, -1], np.int32)) is None
+
+
+def test_looking_at_the_parameters_changes_nothing(monkeypatch):
+    monkeypatch.setattr(cuda_stream, "SMALLEST_SEGMENT", 8)
+    config = TrainConfig(vector_size=5, window=2, negative=2, kernels="numba", sample=0.0).resolved()
+    ids = np.array([0, 1, 2, -1, 3, 4, 0, 1, -1, 2, 2, 0, -1, 1, 3, -1], np.int32)
+
+    def trained(pauses: Pauses) -> tuple[CudaBackend, EpochReport]:
+        backend = CudaBackend(config, make_objective(config, np.array([5, 4, 3, 2, 1])))
+        backend._source._longest = 6
+        backend.initialise()
+        return backend, backend.train_epoch(ids, 0, lambda share: 0.05, lambda report: None, pauses)
+
+    seen = []
+    plain, known = trained(NO_PAUSES)
+    looked_at, found = trained(Pauses(lambda share: bool(seen.append(share)) or True, seen.append))
+    shares, reports = seen[::2], seen[1::2]
+    assert len(reports) == 2
+    assert 0 < shares[0] < shares[1] < 1
+    assert 0 < reports[0].words < reports[1].words < found.words == 12
+    assert found == known
+    for name, values in plain.parameters().items():
+        np.testing.assert_array_equal(looked_at.parameters()[name], values)

@@ -14,7 +14,7 @@ from w2v.kernels.random import STREAM_SUBSAMPLE, epoch_key
 from w2v.kernels.stream_cpu import is_kept, keep_thresholds
 
 from w2v.backends import block_cuda, block_cuda_batches, cuda_stream
-from w2v.backends.base import EpochReport
+from w2v.backends.base import EpochReport, Pauses
 from w2v.backends.block import BlockBackend, Piece, make_block_backend
 from w2v.backends.block_cpu_batches import CpuBatches
 from w2v.backends.block_cuda_batches import CudaBatches
@@ -257,3 +257,28 @@ def test_a_backend_compiles_and_begins_as_on_the_cpu(cupy, monkeypatch, case, ke
     ids = corpus(4)
     found.upload(ids)
     assert found._source._source.holds(ids)
+
+
+@pytest.mark.parametrize("model", ["skipgram", "cbow"])
+def test_looking_at_the_parameters_changes_nothing(cupy, monkeypatch, model):
+    config, objective = make_case("adaptive", model=model, batch_pairs=20, sample=0.05)
+    ids, held_out = corpus(14, seed=7), corpus(5, seed=9)
+    plain, _ = backends(monkeypatch, cupy, config, objective)
+    known = plain.train_epoch(ids, 0, lambda done: 0.2, lambda report: None)
+    looked_at, _ = backends(monkeypatch, cupy, config, objective)
+    seen = []
+
+    def look(report: EpochReport) -> None:
+        before = looked_at.parameters()["input_vectors"].copy()
+        seen.append((report.loss, looked_at.heldout_nll(held_out), looked_at.unsound_parameters()))
+        np.testing.assert_array_equal(looked_at.parameters()["input_vectors"], before)
+
+    pauses = Pauses(lambda share: True, look)
+    found = looked_at.train_epoch(ids, 0, lambda done: 0.2, lambda report: None, pauses)
+    assert len(seen) > 2
+    losses = [loss for loss, *_ in seen]
+    assert losses == sorted(set(losses))
+    assert losses[-1] < found.loss == pytest.approx(known.loss, rel=1e-6)
+    assert seen[0][1] != seen[-1][1]
+    for name, values in plain.parameters().items():
+        np.testing.assert_array_equal(looked_at.parameters()[name], values)
