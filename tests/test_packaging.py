@@ -18,7 +18,7 @@ NOT_SHIPPED = shutil.ignore_patterns(
     ".git", ".venv*", ".*_cache", ".hypothesis", "__pycache__", "*.egg-info", "build", "dist", "downloads",
     "quickstart-*",
 )  # fmt: skip
-EXTRAS = {"cuda12", "cuda13", "io", "plot", "ann", "hub", "ray", "test", "bench"}
+EXTRAS = {"cuda12", "cuda13", "io", "plot", "ann", "hub", "map", "tensorboard", "ray", "test", "bench"}
 
 
 def python(code, *, cwd, path=None):
@@ -99,11 +99,12 @@ def test_wheel_holds_the_kernels_inside_the_package_and_no_other_top_level_name(
     assert shipped == kernels
 
 
-def test_wheel_holds_every_module_of_the_package(wheel):
+def test_wheel_holds_every_module_and_page_of_the_package(wheel):
+    suffixes = (".py", ".html", ".css", ".js")
     with zipfile.ZipFile(wheel) as archive:
-        shipped = {name for name in archive.namelist() if name.startswith("w2v/") and name.endswith(".py")}
-    modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "w2v").rglob("*.py")}
-    assert {name for name in shipped if not name.startswith("w2v/kernels/")} == modules
+        shipped = {name for name in archive.namelist() if name.startswith("w2v/") and name.endswith(suffixes)}
+    files = {path.relative_to(ROOT).as_posix() for path in (ROOT / "w2v").rglob("*") if path.suffix in suffixes}
+    assert {name for name in shipped if not name.startswith("w2v/kernels/")} == files
 
 
 def test_sdist_holds_what_the_tests_need(sdist):
