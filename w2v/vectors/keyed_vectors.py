@@ -7,15 +7,16 @@ from typing import Literal
 
 import numpy as np
 
+from w2v.vectors.batches import BatchQueries
 from w2v.vectors.correlation import Correlation
-from w2v.vectors.queries import SimilarityQueries
 
 
-class KeyedVectors(SimilarityQueries):
+class KeyedVectors(BatchQueries):
     """Words and their vectors with the names, defaults and results of gensim 4's class of that name.
 
-    Lookup and growth are in ``store.VectorStore``, similarity queries in ``queries.SimilarityQueries``; here
-    are the evaluations and the files. Nothing is ever pickled: ``save`` writes a model folder.
+    Lookup and growth are in ``store.VectorStore``, similarity queries in ``queries.SimilarityQueries`` and, for many
+    at once, in ``batches.BatchQueries``; here are the evaluations and the files. Nothing is ever pickled: ``save``
+    writes a model folder.
     """
 
     def evaluate_word_pairs(

@@ -2,64 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
 
 import numpy as np
 
-from w2v.errors import ConfigError
 from w2v.vectors.device_rows import DeviceRows
 from w2v.vectors.host_rows import HostRows
 from w2v.vectors.search import normalise_rows, unit
-from w2v.vectors.store import Key, KeyOrVector, VectorStore
+from w2v.vectors.searching import SearchedVectors
+from w2v.vectors.store import Key, KeyOrVector
 
 Neighbours = list[tuple[str, float]]
 # Levy & Goldberg 2014 (equation 4) add this to the denominator of 3CosMul.
 COSMUL_EPSILON = 1e-6
 
 
-class SimilarityQueries(VectorStore):
+class SimilarityQueries(SearchedVectors):
     """Questions about words that are answered with cosine similarities.
 
     Unknown words raise KeyError. Neighbours come by falling similarity, equal ones by row; a vector of zeros
     has similarity 0 to everything.
-
-    Attribute: ``search_device``, ``cpu`` unless ``search_on`` chose otherwise.
     """
-
-    search_device: str = "cpu"
-    _device_rows: DeviceRows | None = None
-
-    def search_on(self, device: str) -> SimilarityQueries:
-        """Search all rows on ``device``: ``cpu``, ``cuda``, or ``auto`` for the GPU where one works; returns self.
-
-        It concerns every query and evaluation that compares with all words. On the GPU unit rows are kept as
-        float32 from the first query on, until the vectors change (``fill_norms`` says when that is seen) or another
-        device is chosen. The answers are the CPU's up to the rounding of float32. Raises DeviceError where there is
-        no usable GPU, and on a query whose rows do not fit in its memory; ConfigError on any other device.
-        """
-        if device not in ("auto", "cpu", "cuda"):
-            raise ConfigError(f"the device {device!r} is unknown: use auto, cpu or cuda")
-        if device != "cpu":
-            from w2v.backends import choose_device
-
-            device = choose_device(device)
-        self.search_device, self._device_rows = device, None
-        return self
-
-    @contextmanager
-    def rows_to_search(self) -> Iterator[HostRows | DeviceRows]:
-        """The rows on the chosen device, for products with all of them; DeviceError where they do not fit there."""
-        if self.search_device == "cpu":
-            yield HostRows(self)
-            return
-        self.fill_norms()
-        if self._device_rows is None or not self._device_rows.hold(self.vectors, self.norms):
-            self._device_rows = None  # frees the GPU's memory first
-            self._device_rows = DeviceRows(self.vectors, self.norms)
-        with self._device_rows.memory_errors():
-            yield self._device_rows
 
     def most_similar(
         self,
@@ -89,6 +53,9 @@ class SimilarityQueries(VectorStore):
         asked = {self.get_index(key) for key in keys if not isinstance(key, np.ndarray)}
         if indexer is not None and isinstance(topn, Integral):
             return indexer.most_similar(mean, topn)
+        if isinstance(topn, Integral) and (index := self.index_over(clip_start, clip_end)) is not None:
+            (best,) = index.best(mean[None], topn + len(asked))
+            return self._named(best, topn, asked, 0)
         with self.rows_to_search() as rows:
             similarities = rows.cosines(mean, clip_start, clip_end)
             return self._answer(rows, similarities, topn, asked, clip_start)
@@ -121,31 +88,6 @@ class SimilarityQueries(VectorStore):
             for key in negative:
                 under = under * (1 + rows.cosines(self._unit(key), 0, end)) / 2
             return self._answer(rows, over / (under + COSMUL_EPSILON), topn, asked, 0)
-
-    def most_similar_batch(
-        self,
-        queries: Sequence[Key] | np.ndarray,
-        topn: int = 10,
-        restrict_vocab: int | None = None,
-    ) -> list[Neighbours]:
-        """``most_similar`` of many single words, or of the rows of an array (Q, D), as matrix products.
-
-        Answers the same lists as one call per query, many times faster; memory stays bounded for any Q. Costs
-        one scaled copy of the searched vectors.
-        """
-        if isinstance(queries, np.ndarray) and queries.ndim == 2:
-            rows, points = None, normalise_rows(queries)
-        else:
-            rows = [self.get_index(key) for key in queries]
-            self.fill_norms()
-            points = normalise_rows(self[rows], self.norms[rows])
-        asked = [set()] * len(points) if rows is None else [{row} for row in rows]
-        end = min(restrict_vocab or len(self.vectors), len(self.vectors))
-        found = []
-        with self.rows_to_search() as searched:
-            for _, scores in searched.blocks(points, end):
-                found.extend(searched.best(scores, topn + (rows is not None)))
-        return [self._named(best, topn, left_out, 0) for best, left_out in zip(found, asked, strict=True)]
 
     def similar_by_key(self, key: Key, topn: int | None = 10, restrict_vocab: int | None = None) -> Neighbours:
         """The ``topn`` words nearest to ``key``."""
