@@ -14,6 +14,7 @@ from w2v.cli.calibrate import calibrate
 from w2v.cli.classes import classes
 from w2v.cli.convert import convert
 from w2v.cli.eval import evaluate
+from w2v.cli.explore import explore
 from w2v.cli.info import info
 from w2v.cli.similar import similar
 from w2v.cli.train import train
@@ -27,7 +28,7 @@ def cli() -> None:
     """Train word vectors from plain text, and ask them questions."""
 
 
-for _command in (train, vocab, info, similar, analogy, evaluate, convert, classes, cache, calibrate):
+for _command in (train, vocab, info, similar, analogy, evaluate, convert, classes, cache, calibrate, explore):
     cli.add_command(_command)
 
 

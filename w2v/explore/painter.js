@@ -1,0 +1,156 @@
+// The points of a map: by WebGL, or pixel by pixel where there is none. Both draw rare words first, and have
+//   resize(width, height, ratio)   the size in CSS pixels and how many device pixels each has
+//   draw(camera, zoom, tones)      camera: {x, y, scale}; zoom: times the whole map's scale; tones: colours as
+//                                  [r, g, b] of 0..255 (rare, frequent) and strength, the opacity of 0..1
+
+const SMALLEST = 1.05, LARGEST = 3.4; // radii in CSS pixels where the whole map is seen
+
+const radiusAt = (zoom) => Math.min(3, Math.max(0.9, zoom ** 0.32));
+
+// 1 for the most frequent word down to 0 for the rarest.
+function weightsOf(size) {
+  const weights = new Float32Array(size);
+  for (let row = 0; row < size; row++) weights[row] = 1 - Math.log(row + 1) / Math.log(size + 1);
+  return weights;
+}
+
+const VERTEX = `
+attribute vec2 place; attribute float weight;
+uniform vec2 centre, scale; uniform float radius, ratio;
+varying float tone, size;
+void main() {
+  float r = radius * mix(${SMALLEST.toFixed(2)}, ${LARGEST.toFixed(2)}, weight) * ratio;
+  tone = weight; size = 2.0 * r + 1.0;
+  gl_PointSize = size;
+  gl_Position = vec4((place - centre) * scale, 0.0, 1.0);
+}`;
+
+const FRAGMENT = `
+precision mediump float;
+uniform vec3 rare, frequent; uniform float strength;
+varying float tone, size;
+void main() {
+  float inside = clamp(0.5 * size - length(gl_PointCoord - 0.5) * size, 0.0, 1.0);
+  float alpha = inside * strength * mix(0.72, 0.95, tone);
+  gl_FragColor = vec4(mix(rare, frequent, sqrt(tone)) * alpha, alpha);
+}`;
+
+class WebGLPainter {
+  // Throws where the canvas gives no WebGL, or its compiler fails.
+  constructor(canvas, positions) {
+    this.canvas = canvas;
+    const gl = canvas.getContext("webgl", { antialias: false, depth: false, premultipliedAlpha: true });
+    if (!gl) throw new Error("no WebGL");
+    this.gl = gl;
+    this.size = positions.length / 2;
+    this.program = this.link();
+    const weights = weightsOf(this.size);
+    const points = new Float32Array(3 * this.size);
+    for (let row = 0, at = 0; row < this.size; row++) {
+      const from = this.size - 1 - row;
+      points[at++] = positions[2 * from];
+      points[at++] = positions[2 * from + 1];
+      points[at++] = weights[from];
+    }
+    gl.bindBuffer(gl.ARRAY_BUFFER, gl.createBuffer());
+    gl.bufferData(gl.ARRAY_BUFFER, points, gl.STATIC_DRAW);
+    for (const [name, length, offset] of [["place", 2, 0], ["weight", 1, 8]]) {
+      const where = gl.getAttribLocation(this.program, name);
+      gl.enableVertexAttribArray(where);
+      gl.vertexAttribPointer(where, length, gl.FLOAT, false, 12, offset);
+    }
+    gl.enable(gl.BLEND);
+    gl.blendFunc(gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
+  }
+
+  link() {
+    const gl = this.gl, program = gl.createProgram();
+    for (const [kind, source] of [[gl.VERTEX_SHADER, VERTEX], [gl.FRAGMENT_SHADER, FRAGMENT]]) {
+      const shader = gl.createShader(kind);
+      gl.shaderSource(shader, source);
+      gl.compileShader(shader);
+      gl.attachShader(program, shader);
+    }
+    gl.linkProgram(program);
+    if (!gl.getProgramParameter(program, gl.LINK_STATUS)) throw new Error(gl.getProgramInfoLog(program));
+    gl.useProgram(program);
+    const names = ["centre", "scale", "radius", "ratio", "rare", "frequent", "strength"];
+    this.places = Object.fromEntries(names.map((name) => [name, gl.getUniformLocation(program, name)]));
+    return program;
+  }
+
+  resize(width, height, ratio) {
+    this.width = width;
+    this.height = height;
+    this.ratio = ratio;
+    this.canvas.width = Math.round(width * ratio);
+    this.canvas.height = Math.round(height * ratio);
+    this.gl.viewport(0, 0, this.canvas.width, this.canvas.height);
+  }
+
+  draw(camera, zoom, tones) {
+    const gl = this.gl, at = this.places;
+    gl.clearColor(0, 0, 0, 0);
+    gl.clear(gl.COLOR_BUFFER_BIT);
+    gl.uniform2f(at.centre, camera.x, camera.y);
+    gl.uniform2f(at.scale, (2 * camera.scale) / this.width, (2 * camera.scale) / this.height);
+    gl.uniform1f(at.radius, radiusAt(zoom));
+    gl.uniform1f(at.ratio, this.ratio);
+    gl.uniform3f(at.rare, ...tones.rare.map((c) => c / 255));
+    gl.uniform3f(at.frequent, ...tones.frequent.map((c) => c / 255));
+    gl.uniform1f(at.strength, tones.strength);
+    gl.drawArrays(gl.POINTS, 0, this.size);
+  }
+}
+
+// Writes the discs into an image by itself: calling the canvas once a point would take several frames' time.
+class PixelPainter {
+  constructor(canvas, positions) {
+    this.canvas = canvas;
+    this.context = canvas.getContext("2d");
+    this.positions = positions;
+    this.size = positions.length / 2;
+    this.weights = weightsOf(this.size);
+  }
+
+  resize(width, height, ratio) {
+    this.ratio = ratio;
+    this.canvas.width = Math.max(1, Math.round(width * ratio));
+    this.canvas.height = Math.max(1, Math.round(height * ratio));
+    this.image = this.context.createImageData(this.canvas.width, this.canvas.height);
+    this.pixels = new Uint32Array(this.image.data.buffer);
+  }
+
+  draw(camera, zoom, tones) {
+    const { width, height } = this.canvas, { pixels, positions, ratio } = this;
+    const scale = camera.scale * ratio, left = width / 2 - camera.x * scale, top = height / 2 + camera.y * scale;
+    pixels.fill(0);
+    const discs = this.discs(zoom, tones);
+    for (let row = this.size - 1; row >= 0; row--) {
+      const x = Math.round(left + positions[2 * row] * scale), y = Math.round(top - positions[2 * row + 1] * scale);
+      const { colour, reach, spans } = discs[Math.round(15 * this.weights[row])];
+      if (x < reach || y < reach || x >= width - reach || y >= height - reach) continue;
+      for (let dy = -reach; dy <= reach; dy++) {
+        const middle = (y + dy) * width + x, span = spans[dy + reach];
+        for (let at = middle - span; at <= middle + span; at++) pixels[at] = colour;
+      }
+    }
+    this.context.putImageData(this.image, 0, 0);
+  }
+
+  // Colour (its bytes as the image has them) and half widths by line, for 16 weights.
+  discs(zoom, tones) {
+    return Array.from({ length: 16 }, (_, level) => {
+      const weight = level / 15;
+      const radius = radiusAt(zoom) * this.ratio * (SMALLEST + (LARGEST - SMALLEST) * weight);
+      const reach = Math.max(0, Math.round(radius - 0.2)), spans = [];
+      for (let dy = -reach; dy <= reach; dy++) {
+        spans.push(Math.round(Math.sqrt(Math.max(0, radius * radius - dy * dy)) - 0.2));
+      }
+      const mixed = tones.rare.map((c, i) => Math.round(c + (tones.frequent[i] - c) * Math.sqrt(weight)));
+      const alpha = Math.round(255 * tones.strength * (0.72 + 0.23 * weight));
+      const colour = new Uint32Array(new Uint8Array([...mixed, alpha]).buffer)[0];
+      return { colour, reach, spans: spans.map((span) => Math.max(0, span)) };
+    });
+  }
+}
