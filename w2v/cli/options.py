@@ -92,24 +92,31 @@ def _read_paths(inputs: Iterable[str | Path]) -> Iterator[Path]:
 
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[object]], as_json: bool) -> None:
-    """Print rows on stdout: tab-separated under a header line, or a JSON list of objects.
+    """Print rows on stdout as they come: tab-separated under a header line, or a JSON list of objects.
 
     Floats are printed with six significant digits in the table and in full in JSON; a missing value is an
     empty cell or null, and so is a number that is not finite (JSON has none).
     """
     if as_json:
-        cleaned = [
-            {
-                name: None if isinstance(value, float) and not math.isfinite(value) else value
-                for name, value in zip(header, row, strict=True)
-            }
-            for row in rows
-        ]
-        click.echo(json.dumps(cleaned, ensure_ascii=False, indent=1))
+        _print_json(header, rows)
         return
     click.echo("\t".join(header))
     for row in rows:
         click.echo("\t".join(_cell(value) for value in row))
+
+
+def _print_json(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """The rows as one JSON list, each printed when it comes: there may be more of them than fit in memory."""
+    start = "["
+    for row in rows:
+        record = {
+            name: None if isinstance(value, float) and not math.isfinite(value) else value
+            for name, value in zip(header, row, strict=True)
+        }
+        text = json.dumps(record, ensure_ascii=False, indent=1).replace("\n", "\n ")
+        click.echo(f"{start}\n {text}", nl=False)
+        start = ","
+    click.echo("[]" if start == "[" else "\n]")
 
 
 def _cell(value: object) -> str:

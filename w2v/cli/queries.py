@@ -1,4 +1,4 @@
-"""What the commands that read vectors share: loading with warnings on stderr, and help with unknown words."""
+"""What the commands that read vectors share: loading with warnings on stderr, their options, and unknown words."""
 
 from __future__ import annotations
 
@@ -10,13 +10,35 @@ from typing import TYPE_CHECKING
 
 import click
 
+from w2v.cli.options import combine
 from w2v.errors import VocabularyError
 
 if TYPE_CHECKING:
     from w2v.vectors import KeyedVectors
+    from w2v.vectors.queries import Neighbours
 
 # Spellings are compared with this many of the most frequent words: enough to find typing errors at once.
 _COMPARED = 20_000
+# So many different unknown words of a file are named.
+_NAMED = 10
+# From this many questions on, one matrix product is faster on the CPU than a product for each: it needs a scaled copy
+# of all vectors.
+_MANY = 17
+
+file_option = click.option(
+    "--file", "files", multiple=True, metavar="FILE", type=click.Path(path_type=Path, allow_dash=True),
+    help="Answer the questions of FILE, - for standard input; repeatable.",
+)  # fmt: skip
+approximate_options = combine(
+    click.option(
+        "--ann", "approximate", is_flag=True,
+        help="Search approximately (extra: ann), for vocabularies in the millions; the recall is printed.",
+    ),
+    click.option(
+        "--ann-recall", "recall", type=click.FloatRange(0, 1, min_open=True), metavar="SHARE",
+        help="The share of the nearest words that --ann should find.  [default: 0.95]",
+    ),
+)  # fmt: skip
 
 
 @contextmanager
@@ -38,6 +60,75 @@ def open_vectors(path: Path, limit: int | None = None, device: str = "cpu") -> K
         device = choose_device(device)  # said before a long file is read
     with warnings_as_lines():
         return load_vectors(path, limit).search_on(device)
+
+
+def refuse_contradictions(approximate: bool, recall: float | None, device: str, words: bool, files: bool) -> None:
+    """Raise click.UsageError where options of a question contradict one another."""
+    if words and files:
+        raise click.UsageError("give words or --file, not both")
+    if approximate and device == "cuda":
+        raise click.UsageError("--ann searches on the CPU: leave out --ann, or --device cuda")
+    if recall is not None and not approximate:
+        raise click.UsageError("--ann-recall is for --ann: give both, or neither")
+
+
+def open_searched(
+    path: Path, limit: int | None, device: str, approximate: bool, recall: float | None, topn: int
+) -> KeyedVectors:
+    """``open_vectors``, searched approximately where that is asked for: what it says goes to stderr."""
+    if not approximate:
+        return open_vectors(path, limit, device)
+    from w2v.errors import require
+
+    require("faiss", "ann", "approximate search")  # said before a long file is read
+    options = {} if recall is None else {"recall": recall}
+    return open_vectors(path, limit).search_approximately(
+        topn=topn, report=lambda line: click.echo(line, err=True), **options
+    )
+
+
+def neighbour_lists(vectors: KeyedVectors, words: Sequence[str], topn: int) -> list[Neighbours]:
+    """The ``topn`` neighbours of each of ``words``, in whichever way is faster."""
+    if len(words) >= _MANY or vectors.search_device != "cpu":
+        return vectors.most_similar_batch(words, topn)
+    return [vectors.most_similar(word, topn=topn) for word in words]
+
+
+def analogy_lists(
+    vectors: KeyedVectors, questions: Sequence[Sequence[str]], topn: int, cosmul: bool
+) -> list[Neighbours]:
+    """The ``topn`` answers of each question (a, b, c), in whichever way is faster."""
+    if len(questions) >= _MANY or (len(questions) > 1 and vectors.search_device != "cpu"):
+        return vectors.analogies_batch(questions, topn, method="3CosMul" if cosmul else "3CosAdd")
+    ask = vectors.most_similar_cosmul if cosmul else vectors.most_similar
+    return [ask([b, c], [a], topn=topn) for a, b, c in questions]
+
+
+class UnknownWords:
+    """Words of a file without a vector: the first of them by name, the others by number."""
+
+    def __init__(self, vectors: KeyedVectors) -> None:
+        """None so far."""
+        self._vectors = vectors
+        self._named: dict[str, None] = {}
+        self._others = 0
+
+    def all_known(self, words: Sequence[str]) -> bool:
+        """Whether all ``words`` have a vector; those that have none are noted."""
+        unknown = [word for word in words if word not in self._vectors]
+        for word in unknown:
+            if len(self._named) < _NAMED:
+                self._named[word] = None
+            elif word not in self._named:
+                self._others += 1
+        return not unknown
+
+    def error(self) -> VocabularyError | None:
+        """The error that tells what was noted, with close spellings; None where nothing was."""
+        error = unknown_words(self._vectors, list(self._named))
+        if error is None or not self._others:
+            return error
+        return VocabularyError(f"{error}; and {self._others} times another unknown word")
 
 
 def unknown_words(vectors: KeyedVectors, words: Sequence[str]) -> VocabularyError | None:
