@@ -12,6 +12,7 @@ from w2v.cli.analogy import analogy
 from w2v.cli.cache import cache
 from w2v.cli.calibrate import calibrate
 from w2v.cli.classes import classes
+from w2v.cli.compare import compare
 from w2v.cli.convert import convert
 from w2v.cli.eval import evaluate
 from w2v.cli.explore import explore
@@ -28,7 +29,20 @@ def cli() -> None:
     """Train word vectors from plain text, and ask them questions."""
 
 
-for _command in (train, vocab, info, similar, analogy, evaluate, convert, classes, cache, calibrate, explore):
+for _command in (
+    train,
+    compare,
+    vocab,
+    info,
+    similar,
+    analogy,
+    evaluate,
+    convert,
+    classes,
+    cache,
+    calibrate,
+    explore,
+):
     cli.add_command(_command)
 
 

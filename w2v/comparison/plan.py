@@ -3,9 +3,9 @@
 A system is a module with ``run(spec: RunSpec, corpus: EncodedCorpus, scorer: Scorer) -> dict``, called in a process of
 its own, that gives of one entry of "runs" in compare.json what only it can know:
 
-    config (what was used), device, threads, seconds {upload, compile, train, evaluate}, words, kept_words, pairs (None
-    where it does not tell), loss, heldout_nll, heldout_unigram_nll, peak_device_bytes, initial_sha256, vectors_sha256,
-    points [{epochs, words, seconds, scores, heldout_nll}], notes [lines], versions {package: version}
+    config (what was used), device, threads, seconds {upload, compile, train, evaluate}, words, kept_words, pairs
+    (None where it does not tell), loss, heldout_nll, heldout_unigram_nll, peak_device_bytes, initial_sha256,
+    vectors_sha256, points [{epochs, words, seconds, scores, heldout_nll}], notes [lines], versions {package: version}
 
 What is left out is null. ``worker.py`` adds the name, the status, the seconds of reading and encoding, the speeds and
 the host's memory. It raises W2VError with one line where it cannot.

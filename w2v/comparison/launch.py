@@ -1,0 +1,68 @@
+"""A run in a process of its own, and what to do when that ends badly."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from w2v.comparison.plan import RunSpec
+from w2v.comparison.worker import TIED, blank_entry
+
+# Seconds that an interrupted run has to end by itself.
+_GRACE = 5.0
+
+
+def launch(spec: RunSpec) -> dict[str, Any]:
+    """Do the run in a fresh interpreter and give its entry; a process that dies leaves a failed one.
+
+    The child's messages and its progress go to this process's stderr. It ends with this process, however that ends;
+    KeyboardInterrupt passes through once it is gone.
+    """
+    with TemporaryDirectory(prefix="w2v-compare-") as folder:
+        spec_file, result_file = Path(folder) / "spec.json", Path(folder) / "result.json"
+        spec_file.write_text(spec.to_json(), "utf-8")
+        child = subprocess.Popen(
+            [*_interpreter(), str(spec_file), str(result_file), TIED], stdin=subprocess.PIPE, stdout=sys.stderr
+        )
+        try:
+            status = child.wait()
+        finally:
+            _end(child)
+        if status in (130, -signal.SIGINT):
+            # Ctrl-C goes to every process of the terminal: this one is about to hear of it, or was spared.
+            raise KeyboardInterrupt
+        if result_file.is_file():
+            return json.loads(result_file.read_text("utf-8"))
+    return {**blank_entry(spec), "status": "failed", "error": _why(status)}
+
+
+def _interpreter() -> list[str]:
+    """Python as it runs here, with the same places to import from: installed, from a checkout, or embedded."""
+    code = f"import sys; sys.path[:] = {sys.path!r}; from w2v.comparison.worker import main; sys.exit(main())"
+    return [sys.executable, "-c", code]
+
+
+def _end(child: subprocess.Popen) -> None:
+    """Make sure that the child is gone."""
+    if child.poll() is None:
+        child.terminate()
+        try:
+            child.wait(_GRACE)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+    child.stdin.close()
+
+
+def _why(status: int) -> str:
+    """One line on a process that ended without a result."""
+    if status >= 0:
+        return f"its process ended with status {status} and no result: see the messages above"
+    name = signal.Signals(-status).name if -status in signal.valid_signals() else f"signal {-status}"
+    advice = ": perhaps for want of memory" if name == "SIGKILL" else ""
+    return f"its process was ended by {name}{advice}"
