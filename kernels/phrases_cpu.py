@@ -14,11 +14,12 @@ some two of 40 million.
 
 Tables
 ------
-*Words of a block*: uint64 (words, 4) by the block's own ids, row ``[fingerprint, B^pieces, count, 1 for a connector]``.
+*Words of a block*: uint64 (words, 4) by the block's own ids, row ``[fingerprint, B^pieces, count, 1 for a
+connector]``.
 
 *Entries*: uint64 (slots, 2), a power of two slots, linear probing, slot = top bits of the fingerprint. A row is
-``[fingerprint, WORD flag | count]``; a fingerprint of 0 is an empty slot. A table walked in order fills a larger
-one in order.
+``[fingerprint, WORD flag | REJECTED flag | count]``; a fingerprint of 0 is an empty slot. A table walked in order
+fills a larger one in order.
 
 *Set* of fingerprints: uint64 (slots,), the same without counts.
 
@@ -35,12 +36,13 @@ from numba.extending import intrinsic
 
 from .jit import kernel
 from .tokenizer import (
+    _HIGH_BITS,
     _HIGH_MASKS,
     _LOW_MASKS,
     INLINE,
-    _bit_count,
     _boundaries,
     _byte_pointer,
+    _filled,
     _hash_inline,
     _hash_long,
     _load_u64,
@@ -50,9 +52,9 @@ from .tokenizer import (
 # Columns of the words of a block.
 FINGERPRINT, POWER, COUNT, CONNECTOR = range(4)
 # What goes from block to block: fingerprint of the last word and the connectors after it, whether a pair may end
-# with the next word, count of that last word.
-PREFIX, OPEN, LEFT_COUNT = range(3)
-CARRY_SIZE = 3
+# with the next word, count and power of that last word.
+PREFIX, OPEN, LEFT_COUNT, LEFT_POWER = range(4)
+CARRY_SIZE = 4
 # Ways to score.
 DEFAULT, NPMI, WORD2PHRASE = range(3)
 # State of `join_text` between blocks: whether a word is pending, tokens since it, bytes in `rest`; then what the call
@@ -61,9 +63,13 @@ PENDING, SINCE, RESTING, HELD, FRESH, KNOWN, JOINS, REMOVED = range(8)
 JOIN_STATE_SIZE = 8
 
 WORD = np.uint64(1 << 63)
-_COUNT_BITS = np.uint64((1 << 63) - 1)
+# A pair of words without a delimiter in them that is no phrase. (With one in them, the same entry may be another pair
+# as well: new_york + city, new + york_city.)
+REJECTED = np.uint64(1 << 62)
+_COUNT_BITS = np.uint64((1 << 62) - 1)
 # B: 5 modulo 8, so that B − 1 and B + 1 have few factors of two; its bits are those of no nice number.
 _BASE = np.uint64(0x9FB21C651E98DF25)
+_EACH_BYTE = np.uint64(0x0101010101010101)
 _AHEAD = 24
 _WINDOW = np.uint64(64 * 64)
 _U0, _U1, _U2, _U8, _U16 = (np.uint64(n) for n in (0, 1, 2, 8, 16))
@@ -117,12 +123,19 @@ def _piece_hash(text, start, length, secrets):
 
 
 @kernel
+def _holds(word, byte):
+    """Whether one of the eight bytes of ``word`` is ``byte``; may also say so where none is."""
+    rest = word ^ (byte * _EACH_BYTE)
+    return ((rest - _EACH_BYTE) & ~rest & _HIGH_BITS) != _U0
+
+
+@kernel
 def _delimiter_at(text, at, delimiter):
     """Whether ``delimiter`` (uint8) stands at byte ``at``."""
+    same = True
     for byte in range(delimiter.shape[0]):
-        if text[at + np.uint64(byte)] != delimiter[byte]:
-            return False
-    return True
+        same &= text[at + np.uint64(byte)] == delimiter[byte]
+    return same
 
 
 @kernel
@@ -183,21 +196,26 @@ def grow_set(old, new):
 
 
 @kernel
-def describe_words(text, table, secrets, delimiter, connectors, words):
+def describe_words(text, table, secrets, delimiter, connectors, words, scratch):
     """Write the words of a tokenized block, by id: fingerprint, power, count in the block, connector or not.
 
     text, table: the block after ``tokenize``. delimiter: uint8, not empty. connectors: a set of fingerprints.
-    words: uint64 (words, 4).
+    words: uint64 (words, 4). scratch: uint32 (words + 1,).
     """
     thirty_two = np.uint64(32)
     ids = np.uint64(0xFFFFFFFF)
-    for slot in range(table.shape[0]):
-        row = np.uint64(slot)
+    first = np.uint64(delimiter[0])
+    filled = _filled(table, words.shape[0], scratch)
+    for index in range(filled.shape[0]):
+        row = np.uint64(filled[index])
         meta = table[row, 2]
-        if meta == _U0:
-            continue
         own = (meta & ids) - _U1
-        fingerprint, power = _fingerprint(text, table[row, 3] >> thirty_two, meta >> thirty_two, delimiter, secrets)
+        length = meta >> thirty_two
+        if length <= _INLINE and not (_holds(table[row, 0], first) or _holds(table[row, 1], first)):
+            fingerprint = _never_zero(_hash_inline(table[row, 0], table[row, 1], length, secrets))
+            power = _BASE
+        else:
+            fingerprint, power = _fingerprint(text, table[row, 3] >> thirty_two, length, delimiter, secrets)
         words[own, FINGERPRINT] = fingerprint
         words[own, POWER] = power
         words[own, COUNT] = table[row, 3] & ids
@@ -305,20 +323,18 @@ def move_entries(old, new):
 def select_entries(entries, above, keep_words, out):
     """Copy the rows that count more than ``above``, and with ``keep_words`` all words, to ``out`` in order.
 
-    Copies no more than fit. Returns how many rows qualify, and how many of them are words.
+    ``out`` has room for them. Returns how many they are, and how many of them are words.
     """
     rows = 0
     words = 0
-    room = out.shape[0]
     for row in range(entries.shape[0]):
         counted = entries[row, 1]
         if entries[row, 0] == _U0:
             continue
         is_word = counted >> np.uint64(63)
         if np.int64(counted & _COUNT_BITS) > above or (keep_words and is_word != _U0):
-            if rows < room:
-                out[rows, 0] = entries[row, 0]
-                out[rows, 1] = counted
+            out[rows, 0] = entries[row, 0]
+            out[rows, 1] = counted
             rows += 1
             words += np.int64(is_word)
     return rows, words
@@ -374,13 +390,14 @@ def score_pair(method, left, right, pair, min_count, entries, tokens):
 def score_pairs(ids, keys, words, entries, rule, threshold, carry, marks, found, scores):
     """Mark the tokens that end a pair whose score is above ``threshold``.
 
-    ids, keys: of ``pair_keys``. words: after ``look_up_words``. rule: int64 (5,), method, min_count, entries, tokens,
-    and the lowest count of a pair that can be a phrase. carry: LEFT_COUNT is updated. marks: int32, as long as
-    ``ids``, receives 0 or 1 + index of the pair in ``found`` (uint64 (n, 2): key, count) and ``scores`` (float64).
-    Returns the number of pairs found.
+    ids, keys: of ``pair_keys``. words: after ``look_up_words``. entries: pairs become REJECTED. rule: int64 (5,),
+    method, min_count, entries, tokens, and the lowest count of a pair that can be a phrase. carry: LEFT_COUNT and
+    LEFT_POWER are updated. marks: int32, as long as ``ids``, receives 0 or 1 + index of the pair in ``found``
+    (uint64 (n, 2): key, count) and ``scores`` (float64). Returns the number of pairs found.
     """
     shift = _shift(entries)
     left = np.int64(carry[LEFT_COUNT])
+    left_power = carry[LEFT_POWER]
     pairs = 0
     count = ids.shape[0]
     for at in range(count):
@@ -395,17 +412,25 @@ def score_pairs(ids, keys, words, entries, rule, threshold, carry, marks, found,
             continue
         right = np.int64(words[row, COUNT])
         if keys[at] != _U0:
-            pair = np.int64(entries[_slot_of(keys[at], entries, shift), 1] & _COUNT_BITS)
-            if pair >= rule[4]:
+            slot = _slot_of(keys[at], entries, shift)
+            counted = entries[slot, 1]
+            pair = np.int64(counted & _COUNT_BITS)
+            simple = (left_power ^ _BASE) | (words[row, POWER] ^ _BASE) == _U0
+            # One branch, which is rarely taken.
+            if (pair >= rule[4]) & ~(simple & (counted & REJECTED != _U0)):
                 score = score_pair(rule[0], left, right, pair, rule[1], rule[2], rule[3])
-                if score > threshold:
+                if not score > threshold:
+                    entries[slot, 1] = counted | (REJECTED * np.uint64(simple))
+                else:
                     found[pairs, 0] = keys[at]
                     found[pairs, 1] = np.uint64(pair)
                     scores[pairs] = score
                     pairs += 1
                     marks[at] = pairs
         left = right
+        left_power = words[row, POWER]
     carry[LEFT_COUNT] = np.uint64(left)
+    carry[LEFT_POWER] = left_power
     return pairs
 
 
@@ -447,12 +472,13 @@ def join_text(text, end, ids, marks, words, found, delimiter, members, positions
 
     Greedy, from the left: a marked token is joined with the word before it unless that is part of a phrase already.
     All else is copied as it is. ids, marks, words, found: of ``score_pairs``. positions: uint64 scratch of
-    ``tokenize``. members: a set with room for ``found``: the phrases met so far. rest: uint8, the end of the text before
-    this block where a phrase may still begin, ``state[RESTING]`` bytes. state: int64 (JOIN_STATE_SIZE,). fresh: int64
-    (pairs found, 3), receives ``[index in found, begin, length]`` of the phrases met for the first time, in ``out``.
+    ``tokenize``. members: a set with room for ``found``: the phrases met so far. rest: uint8, the end of the text
+    before this block where a phrase may still begin, ``state[RESTING]`` bytes. state: int64 (JOIN_STATE_SIZE,).
+    fresh: int64 (pairs found, 3), receives ``[index in found, begin, length]`` of the phrases met for the first time,
+    in ``out``.
 
-    Afterwards ``rest[:state[RESTING]]`` and ``text[state[HELD]:end]`` are to be the next block's rest. Returns the bytes
-    written; ``out`` has room for (end + rest) · max(1, bytes of the delimiter).
+    Afterwards ``rest[:state[RESTING]]`` and ``text[state[HELD]:end]`` are to be the next block's rest. Returns the
+    bytes written; ``out`` has room for (end + rest) · max(1, bytes of the delimiter).
     """
     n = _U0
     copied = _U0
@@ -501,8 +527,9 @@ def join_text(text, end, ids, marks, words, found, delimiter, members, positions
                         fresh[state[FRESH], 2] = np.int64(n - name)
                         state[FRESH] += 1
                 else:
-                    n = _append(rest, _U0, resting, out, n)
-                    resting = _U0
+                    if resting != _U0:
+                        n = _append(rest, _U0, resting, out, n)
+                        resting = _U0
                     begin = start
                     pending = 1
                     since = 0

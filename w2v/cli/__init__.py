@@ -17,6 +17,7 @@ from w2v.cli.convert import convert
 from w2v.cli.eval import evaluate
 from w2v.cli.explore import explore
 from w2v.cli.info import info
+from w2v.cli.phrases import phrases
 from w2v.cli.similar import similar
 from w2v.cli.train import train
 from w2v.cli.vocab import vocab
@@ -33,6 +34,7 @@ for _command in (
     train,
     compare,
     vocab,
+    phrases,
     info,
     similar,
     analogy,

@@ -7,10 +7,12 @@ from pathlib import Path
 from w2v.errors import CorpusError
 
 # Articles, prepositions and conjunctions; the same fifteen that gensim names for English.
-ENGLISH = frozenset("a an and at by for from in of on or the to with without".split())
+ENGLISH = frozenset(
+    ("a", "an", "and", "at", "by", "for", "from", "in", "of", "on", "or", "the", "to", "with", "without")
+)
 
 
-def connector_words(name: str) -> frozenset[str]:
+def read_connector_words(name: str) -> frozenset[str]:
     """The connector words called ``none`` or ``english``, or those of a file: separated by white space, UTF-8.
 
     Raises CorpusError where the file cannot be read, is not UTF-8 or holds no word.

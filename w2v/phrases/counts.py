@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from w2v.corpus.sources import Source
 from w2v.kernels import phrases_cpu as kernel
 
 # At most this share of the slots is in use.
 _FULL = (5, 8)
-_FIRST_SLOTS = 1 << 16
+_FIRST_SLOTS = 1 << 12
+# Text brings an entry for 15 to 25 bytes at first, and fewer as it gets longer.
+_BYTES_PER_SLOT = 16
+_MOST_FIRST_SLOTS = 1 << 23
 
 
 class CountTable:
@@ -23,7 +29,8 @@ class CountTable:
         self.limit = limit
         self.min_reduce = 1
         self.prunings = 0
-        self.entries = np.zeros((slots, 2), np.uint64)
+        most = 1 << (limit * _FULL[1] // _FULL[0]).bit_length()
+        self.entries = np.zeros((min(slots, most), 2), np.uint64)
         self._sizes = np.zeros(2, np.int64)
 
     def __len__(self) -> int:
@@ -43,12 +50,12 @@ class CountTable:
         """Add one to the count of each pair of ``keys`` (uint64; 0 is no pair)."""
         self._add(kernel.add_pairs, keys)
 
-    def frequent(self, least: int) -> np.ndarray:
-        """The words, and the pairs that occur ``least`` times or more, as entries of a table of their own."""
-        rows, _ = self._select(least - 1, True)
-        slots = _slots_for(len(rows))
-        entries = np.zeros((slots, 2), np.uint64)
-        kernel.move_entries(rows, entries)
+    def frequent(self, least: int, tokens: int) -> np.ndarray:
+        """The words, and the pairs that occur ``least`` times or more in ``tokens``, in a table of their own."""
+        rows = np.empty((min(len(self), self.words + tokens // least), 2), np.uint64)
+        count, _ = kernel.select_entries(self.entries, least - 1, True, rows)
+        entries = np.zeros((_slots_for(count), 2), np.uint64)
+        kernel.move_entries(rows[:count], entries)
         return entries
 
     def _add(self, add, items: np.ndarray) -> None:  # noqa: ANN001 (a kernel)
@@ -71,18 +78,18 @@ class CountTable:
     def _prune(self) -> None:
         """Forget the entries of the lowest counts, one of them at least."""
         self.min_reduce = max(self.min_reduce, kernel.lowest_count(self.entries))
-        rows, words = self._select(self.min_reduce, False)
+        rows = np.empty((len(self), 2), np.uint64)
+        self._sizes[:] = kernel.select_entries(self.entries, self.min_reduce, False, rows)
         self.entries.fill(0)
-        kernel.move_entries(rows, self.entries)
-        self._sizes[:] = len(rows), words
+        kernel.move_entries(rows[: len(self)], self.entries)
         self.min_reduce += 1
         self.prunings += 1
 
-    def _select(self, above: int, keep_words: bool) -> tuple[np.ndarray, int]:
-        """The rows that count more than ``above``, with ``keep_words`` and all words; and how many are words."""
-        count, _ = kernel.select_entries(self.entries, above, keep_words, np.empty((0, 2), np.uint64))
-        rows = np.empty((count, 2), np.uint64)
-        return rows, kernel.select_entries(self.entries, above, keep_words, rows)[1]
+
+def slots_for_text(sources: Sequence[Source]) -> int:
+    """Slots to begin with for the entries of a text of known size: growing moves all of them."""
+    size = sum(source.path.stat().st_size for source in sources)
+    return min(max(_FIRST_SLOTS, 1 << (size // _BYTES_PER_SLOT).bit_length()), _MOST_FIRST_SLOTS)
 
 
 def _slots_for(entries: int) -> int:

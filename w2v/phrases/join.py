@@ -183,4 +183,6 @@ def _open_between(path: Path) -> Iterator[BinaryIO]:
         with open(path, "wb", buffering=0) as file:
             yield file
     except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}: set TMPDIR to a folder with room") from None
+        raise OutputError(
+            f"cannot write {path}: {error.strerror or error}: set TMPDIR to a folder with room"
+        ) from None

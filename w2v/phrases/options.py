@@ -18,10 +18,10 @@ class PhraseOptions:
 
     scoring: "default" (Mikolov et al. 2013b as gensim scales it), "npmi" (Bouma 2009) or "word2phrase" (as
     word2phrase.c). threshold: a pair scores more than this (None: THRESHOLDS). min_count: what ``default`` and
-    ``word2phrase`` take off the count of a pair, and the least count of a pair for ``npmi``. delimiter: stands between the
-    joined words. connector_words: may stand within a phrase, never at its ends, and are not counted. max_vocab_size:
-    the most words and pairs held while counting. passes: each one runs over the text that the one before wrote.
-    lowercase: ``str.lower`` on the text.
+    ``word2phrase`` take off the count of a pair, and the least count of a pair for ``npmi``. delimiter: stands
+    between the joined words. connector_words: may stand within a phrase, never at its ends, and are not counted.
+    max_vocab_size: the most words and pairs held while counting. passes: each one runs over the text that the one
+    before wrote. lowercase: ``str.lower`` on the text.
 
     Raises ConfigError on a value out of range.
     """

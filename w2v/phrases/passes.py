@@ -14,7 +14,7 @@ from w2v.corpus.sources import BlockReader, Source
 from w2v.corpus.words import _SECRETS, Block, WordTable
 from w2v.kernels import phrases_cpu as kernel
 from w2v.kernels.tokenizer import PADDING
-from w2v.phrases.counts import CountTable, fingerprint_set, room_in_set
+from w2v.phrases.counts import CountTable, fingerprint_set, room_in_set, slots_for_text
 from w2v.phrases.options import PhraseOptions
 from w2v.phrases.output import write_all
 
@@ -50,10 +50,12 @@ class PhraseBlock(Block):
 
     def describe(self, delimiter: np.ndarray, connectors: np.ndarray) -> None:
         """Fill ``described``."""
-        if len(self._room) < self.words:
+        if len(self._room) < self.words or len(self.scratch) <= self.words:
             self._room = np.empty((2 * self.words, 4), np.uint64)
+            self.scratch = np.empty(2 * self.words + 1, np.uint32)
         self.described = self._room[: self.words]
-        kernel.describe_words(self.text, self.table, _SECRETS, delimiter, connectors, self.described)
+        block = self.text, self.table
+        kernel.describe_words(*block, _SECRETS, delimiter, connectors, self.described, self.scratch)
 
 
 class Reading:
@@ -105,7 +107,7 @@ class Counting(Reading):
     def __init__(self, sources: Sequence[Source], options: PhraseOptions, lowercase: bool) -> None:
         """Start from an empty table."""
         super().__init__(sources, options, lowercase)
-        self.table = CountTable(options.max_vocab_size)
+        self.table = CountTable(options.max_vocab_size, slots_for_text(sources))
 
     def work(self, block: PhraseBlock) -> None:
         """See Reading."""
@@ -124,8 +126,7 @@ class Counting(Reading):
 class Joining(Reading):
     """Writes the text with its phrases joined.
 
-    Afterwards: joins (phrases in the text), removed (words that became part of the one before), known (different
-    phrases), phrases: (bytes, count, score) of each of those.
+    A pair is scored where it is met, from the counts of the words that it was met with.
     """
 
     def __init__(
@@ -137,8 +138,7 @@ class Joining(Reading):
         stream: BinaryIO,
         note: Callable[[bytes, int, float], None] | None = None,
     ) -> None:
-        """counted: of the same text, whose table is given up here. note: called with the text, count and score of each
-        phrase when it is first met."""
+        """counted: of the same text. note: called with the text, count and score of each phrase when first met."""
         super().__init__(sources, options, lowercase)
         self._rule, self._entries = _rule(options, counted)
         self._threshold = options.limit
@@ -232,6 +232,6 @@ def _rule(options: PhraseOptions, counted: Counting) -> tuple[np.ndarray, np.nda
     """What ``score_pairs`` needs to know of the counts, and the entries that can matter."""
     # With a threshold above 0 a pair has to come more often than min_count, which is taken off.
     least = options.min_count + (options.scoring != "npmi")
-    entries = counted.table.frequent(least)
+    entries = counted.table.frequent(least, counted.tokens)
     numbers = _METHODS[options.scoring], options.min_count, len(counted.table), counted.tokens, least
     return np.array(numbers, np.int64), entries
