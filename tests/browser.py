@@ -32,7 +32,7 @@ class Browser:
 
     def __init__(self, *arguments: str) -> None:
         """Start it with further command-line ``arguments``. Skips the test, or fails it, where that cannot be."""
-        missing = _missing()
+        missing = missing_tools()
         if missing and os.environ.get("W2V_REQUIRE_BROWSER") == "1":
             pytest.fail(f"W2V_REQUIRE_BROWSER is 1, and there is no {missing}")
         if missing:
@@ -105,8 +105,8 @@ def _browser_path() -> str | None:
     return next(filter(None, map(shutil.which, _BROWSERS)), None)
 
 
-def _missing() -> str | None:
-    """What a browser test lacks here, or None."""
+def missing_tools() -> str | None:
+    """What a headless browser lacks here, or None."""
     if _browser_path() is None:
         return "Chromium or Chrome on PATH"
     if shutil.which("chromedriver") is None:

@@ -22,7 +22,8 @@ _SLOW = {"umap": "UMAP", "tsne": "t-SNE"}
 @click.argument("other", metavar="[MODEL2]", required=False, type=_Path)
 @click.option("-o", "--output", required=True, metavar="PAGE.html", type=_Path, help="The page to write.")
 @click.option(
-    "--words", type=click.IntRange(min=3), default=20_000, show_default=True, help="How many words, the most frequent.",
+    "--words", type=click.IntRange(min=3), default=20_000, show_default=True,
+    help="How many words, the most frequent ones.",
 )  # fmt: skip
 @click.option(
     "--projection", type=click.Choice(["pca", "umap", "tsne"]), default="pca", show_default=True,

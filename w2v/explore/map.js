@@ -59,8 +59,7 @@ class MapView {
     Object.assign(this, { model, words, actions, positions: model.positions });
     this.camera = { x: 0, y: 0, scale: 1 };
     this.hovered = -1;
-    this.selected = -1;
-    this.neighbours = [];
+    this.choice = null; // {rows, links: [[row, row, cosine]]}: the first of the rows is the chief one
     this.boxes = []; // of the labels drawn last: [row, left, top, right, bottom]
     this.pointers = new Map();
     this.grid = new Grid(this.positions);
@@ -106,20 +105,24 @@ class MapView {
     this.context = this.overlay.getContext("2d");
   }
 
-  makePainter(pixels = false) {
+  // kind: "auto" is WebGL on a GPU, else pixels, which are faster than a WebGL that the processor imitates.
+  makePainter(kind = "auto") {
     try {
-      if (pixels) throw new Error("WebGL was lost");
-      this.painter = new WebGLPainter(this.points, this.positions);
-      this.points.addEventListener("webglcontextlost", () => this.makePainter(true), { once: true });
+      if (kind === "pixels") throw new Error("asked for pixels");
+      this.painter = new WebGLPainter(this.freshCanvas(), this.positions, kind === "auto");
+      this.points.addEventListener("webglcontextlost", () => this.makePainter("pixels"), { once: true });
     } catch {
-      // A canvas that was asked for WebGL gives nothing else.
-      const fresh = element("canvas", "points");
-      this.points.replaceWith(fresh);
-      this.points = fresh;
-      this.painter = new PixelPainter(fresh, this.positions);
+      this.painter = new PixelPainter(this.freshCanvas(), this.positions);
     }
     this.host.dataset.painter = this.painter.constructor.name;
     if (this.width) this.resize();
+  }
+
+  // A canvas gives one kind of context only, even where that failed.
+  freshCanvas() {
+    const fresh = element("canvas", "points");
+    this.points.replaceWith(fresh);
+    return (this.points = fresh);
   }
 
   resize() {
@@ -221,14 +224,14 @@ class MapView {
     this.move({ x: to.x + (from.x - to.x) * left, y: to.y + (from.y - to.y) * left, scale });
   }
 
-  // Brings a row and its neighbours into view, the row in the middle.
-  show(row) {
-    const [x, y] = [this.positions[2 * row], this.positions[2 * row + 1]];
-    const away = this.neighbours.slice(0, 12)
-      .map(({ row: n }) => Math.max(Math.abs(this.positions[2 * n] - x), Math.abs(this.positions[2 * n + 1] - y)))
-      .sort((a, b) => a - b);
-    // All but the few that lie far off.
-    const reach = away[Math.floor(away.length * 0.75)] || 0.05;
+  // Brings the chief row of the choice into the middle, and most of the others into view.
+  show() {
+    if (!this.choice) return;
+    const at = (row) => [this.positions[2 * row], this.positions[2 * row + 1]];
+    const [[x, y], ...others] = this.choice.rows.slice(0, 13).map(at);
+    const away = others.map(([ox, oy]) => Math.max(Math.abs(ox - x), Math.abs(oy - y))).sort((a, b) => a - b);
+    // All of a few; of many all but those that lie far off.
+    const reach = away[away.length < 6 ? away.length - 1 : Math.floor(away.length * 0.75)] || 0.05;
     const scale = (0.4 * Math.min(this.width, this.height)) / reach;
     this.fly({ x, y, scale: Math.max(this.whole.scale, Math.min(this.whole.scale * 30, scale)) }, 650);
   }
@@ -238,9 +241,8 @@ class MapView {
     return x > 20 && y > 20 && x < this.width - 20 && y < this.height - 20;
   }
 
-  choose(row, neighbours) {
-    this.selected = row;
-    this.neighbours = neighbours;
+  choose(choice) {
+    this.choice = choice;
     this.redraw(true);
   }
 
@@ -334,11 +336,13 @@ class MapView {
     event.preventDefault();
     this.byKeyboard = true;
     this.redraw();
+    const picked = this.middle(this.flight?.to);
+    if (pans[event.key]) announce(picked < 0 ? "No word here." : isolated(this.words[picked]));
   }
 
   // The row nearest to the middle: what Enter chooses.
-  middle() {
-    return this.grid.nearest(this.camera.x, this.camera.y, 120 / this.camera.scale);
+  middle(camera = this.camera) {
+    return this.grid.nearest(camera.x, camera.y, 120 / camera.scale);
   }
 
   // --- drawing ---
@@ -356,7 +360,7 @@ class MapView {
     if (!this.width || !theme.colours) return;
     const zoom = this.camera.scale / this.whole.scale;
     if (this.moved) {
-      const strength = this.selected >= 0 ? theme.colours.dimmed : theme.colours.strength;
+      const strength = this.choice ? theme.colours.dimmed : theme.colours.strength;
       this.painter.draw(this.camera, zoom, { ...theme.colours.points, strength });
       this.moved = false;
     }
@@ -368,7 +372,7 @@ class MapView {
     context.direction = "ltr";
     context.lineJoin = "round";
     this.boxes = [];
-    if (this.selected >= 0) this.drawChoice(context, zoom);
+    if (this.choice) this.drawChoice(context, zoom);
     this.drawLabels(context, zoom);
     const keyboard = this.byKeyboard !== false && this.overlay.matches(":focus-visible");
     if (keyboard) this.drawMiddle(context);
@@ -383,18 +387,18 @@ class MapView {
 
   drawLabels(context, zoom) {
     const { labels, camera, width, height } = this, colours = theme.colours;
-    const fade = this.selected >= 0 ? 0.45 : 1;
+    const fade = this.choice ? 0.45 : 1, chosen = new Set(this.choice?.rows);
     let shown = 0;
     for (const row of labels.order) {
       const from = scaleOfStep(labels.step[row]);
       if (from > camera.scale || shown >= SHOWN_LABELS) break;
       const [x, y] = this.where(row);
-      if (x < -220 || x > width || y < -10 || y > height + 10 || row === this.selected) continue;
+      if (x < -220 || x > width || y < -10 || y > height + 10 || chosen.has(row)) continue;
       const tier = labels.tier(row), left = x + LABEL_GAP + (this.radius(row, zoom) - 2);
       const box = [row, left - 2, y - tier.height / 2, left + labels.width(row) + 2, y + tier.height / 2];
-      if (this.selected >= 0 && this.boxes.some((other) => meet(box, other))) continue;
+      if (this.choice && this.boxes.some((other) => meet(box, other))) continue;
       shown++;
-      context.globalAlpha = fade * Math.min(1, 0.25 + 4 * (camera.scale / from - 1));
+      context.globalAlpha = fade * Math.min(1, 0.35 + 25 * (camera.scale / from - 1));
       this.write(context, labels.text(row), left, y, `${tier.font} ${this.family}`, colours.label);
       this.boxes.push(box);
     }
@@ -411,11 +415,11 @@ class MapView {
   }
 
   drawChoice(context, zoom) {
-    const colours = theme.colours, [x, y] = this.where(this.selected);
+    const colours = theme.colours, [chief, ...others] = this.choice.rows;
     context.strokeStyle = colours.chosen;
-    this.neighbours.forEach(({ row, cosine }) => {
-      const [nx, ny] = this.where(row);
-      context.globalAlpha = 0.18 + 0.5 * Math.max(0, cosine);
+    this.choice.links.forEach(([from, to, cosine]) => {
+      const [x, y] = this.where(from), [nx, ny] = this.where(to);
+      context.globalAlpha = 0.12 + 0.45 * Math.max(0, cosine);
       context.lineWidth = 0.6 + 1.4 * Math.max(0, cosine);
       context.beginPath();
       context.moveTo(x, y);
@@ -423,10 +427,10 @@ class MapView {
       context.stroke();
     });
     context.globalAlpha = 1;
-    for (const { row } of [...this.neighbours].reverse()) this.disc(context, row, this.radius(row, zoom) + 1.4);
-    this.disc(context, this.selected, this.radius(this.selected, zoom) + 3.4);
-    this.place(context, this.selected, "700 17px", 22, colours.chosenLabel, zoom);
-    for (const { row } of this.neighbours) this.place(context, row, "500 13px", 17, colours.chosenLabel, zoom);
+    for (const row of [...others].reverse()) this.disc(context, row, this.radius(row, zoom) + 1.4);
+    this.disc(context, chief, this.radius(chief, zoom) + 3.4);
+    this.place(context, chief, "700 17px", 22, colours.chosenLabel, zoom);
+    for (const row of others) this.place(context, row, "500 13px", 17, colours.chosenLabel, zoom);
   }
 
   disc(context, row, radius) {

@@ -26,6 +26,7 @@ function start() {
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
   const maps = [];
   let state = { row: -1, analogy: null, depth: 0 };
+  let lists = [], answers = []; // for each model: the neighbours of the word, the answers of the analogy
 
   // --- the theme: the reader's system decides until the button does ---
 
@@ -83,15 +84,28 @@ function start() {
 
   // tab: which tab to open. fly: whether the map goes to the word even where it is seen.
   function show({ tab, fly }) {
-    const { row, analogy } = state, lists = data.models.map((m) => (row < 0 ? [] : m.neighbours(row, data.neighbours)));
-    maps.forEach((map, i) => map.choose(row, lists[i]));
+    const { row, analogy } = state;
+    lists = data.models.map((model) => (row < 0 ? [] : model.neighbours(row, data.neighbours)));
+    answers = analogy ? data.models.map((model) => model.analogy(...analogy, 10)) : [];
     if (row < 0) panel.showNothing();
-    else {
-      panel.showWord(row, lists, state.depth > 0);
-      maps.forEach((map) => (fly || !map.sees(row)) && map.show(row));
-    }
-    if (analogy) panel.showAnalogy(analogy, data.models.map((m) => m.analogy(...analogy, 10)));
-    if (tab) panel.tabs.open(tab);
+    else panel.showWord(row, lists, state.depth > 0);
+    if (analogy) panel.showAnalogy(analogy, answers);
+    if (tab && tab !== panel.tabs.current) panel.tabs.open(tab); // which joins the words on the maps
+    else join();
+    maps.forEach((map) => map.choice && (fly || !map.sees(map.choice.rows[0])) && map.show());
+  }
+
+  // Joins words on the maps: the analogy where that is read, else the chosen word and its neighbours.
+  function join() {
+    maps.forEach((map, i) => {
+      if (panel.tabs.current === "analogy" && state.analogy) {
+        const [a, b, c] = state.analogy, { row } = answers[i][0];
+        map.choose({ rows: [row, c, b, a], links: [[a, b, 1], [c, row, 1]] });
+      } else if (state.row >= 0) {
+        const links = lists[i].map(({ row, cosine }) => [state.row, row, cosine]);
+        map.choose({ rows: [state.row, ...lists[i].map(({ row }) => row)], links });
+      } else map.choose(null);
+    });
   }
 
   function select(row, fly = false) {
@@ -110,7 +124,7 @@ function start() {
   }
 
   function ask(...analogy) {
-    change({ analogy }, { tab: "analogy" });
+    change({ analogy }, { tab: "analogy", fly: true });
   }
 
   window.addEventListener("popstate", (event) => {
@@ -120,7 +134,7 @@ function start() {
 
   // --- the parts ---
 
-  const panel = new Panel(data, index, { select: (row) => select(row, true), hover, ask });
+  const panel = new Panel(data, index, { select: (row) => select(row, true), hover, ask, turn: () => maps.length && join() });
   const letters = data.models.length > 1 ? LETTERS : [null];
   data.models.forEach((model, i) => {
     const actions = { hover, select: (row) => select(row) };
@@ -140,7 +154,7 @@ function start() {
 
   const click = (id, act) => document.getElementById(id).addEventListener("click", act);
   click("back", () => history.back());
-  click("centre", () => maps.forEach((map) => map.show(state.row)));
+  click("centre", () => maps.forEach((map) => map.show()));
   click("clear", clear);
   click("help", () => document.getElementById("keys").showModal());
 

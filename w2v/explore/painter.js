@@ -36,10 +36,11 @@ void main() {
 }`;
 
 class WebGLPainter {
-  // Throws where the canvas gives no WebGL, or its compiler fails.
-  constructor(canvas, positions) {
+  // Throws where the canvas gives no WebGL, or its compiler fails; with fast, also where there is no GPU behind it.
+  constructor(canvas, positions, fast) {
     this.canvas = canvas;
-    const gl = canvas.getContext("webgl", { antialias: false, depth: false, premultipliedAlpha: true });
+    const wishes = { antialias: false, depth: false, premultipliedAlpha: true, failIfMajorPerformanceCaveat: fast };
+    const gl = canvas.getContext("webgl", wishes);
     if (!gl) throw new Error("no WebGL");
     this.gl = gl;
     this.size = positions.length / 2;

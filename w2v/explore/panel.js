@@ -71,14 +71,17 @@ class Tabs {
 }
 
 class Panel {
-  // actions: select(row), hover(row or -1), ask(a, b, c).
+  // actions: select(row), hover(row or -1), ask(a, b, c), turn() when another tab is open.
   constructor(data, index, actions) {
     Object.assign(this, { data, index, actions });
     this.panel = document.getElementById("panel");
     this.double = data.models.length > 1;
     const names = [["word", "Word"], ["analogy", "Analogy"], ["about", "About"]];
     if (this.double) names.splice(2, 0, ["differences", "Differences"]);
-    this.tabs = new Tabs(this.panel.querySelector("[role=tablist]"), names, () => (this.panel.scrollTop = 0));
+    this.tabs = new Tabs(this.panel.querySelector("[role=tablist]"), names, () => {
+      this.panel.scrollTop = 0;
+      actions.turn();
+    });
     this.suggest();
     this.buildAnalogy();
     this.buildAbout();
@@ -101,7 +104,7 @@ class Panel {
   suggest() {
     // Neither the commonest words, which say little, nor the rare ones: every so many ranks a word of some length.
     const rows = [];
-    for (const share of [0.004, 0.008, 0.013, 0.02, 0.03, 0.045, 0.07, 0.1, 0.15, 0.2]) {
+    for (const share of [0.02, 0.03, 0.04, 0.055, 0.07, 0.09, 0.12, 0.15, 0.2, 0.3]) {
       const start = Math.min(this.data.words.length - 1, Math.floor(share * this.data.words.length));
       const long = (word) => /^\p{L}{5,12}$/u.test(word) || /^[\p{Script=Hangul}\p{Script=Han}]{2,6}$/u.test(word);
       let row = start;
@@ -314,7 +317,7 @@ class Panel {
           `The map is made by ${data.projection}.${axes} What lies near on the map is a hint; neighbours and analogies ` +
           "are found in all dimensions, among the words of this page."),
         element("p", "", `Vectors are kept in 8 bits a number. Measured on ${number(Math.min(256, data.words.length))} words: ` +
-          `${percent(agreement)} of the ten nearest are the exact ones, and no cosine is off by more than ` +
+          `of a word's ten nearest, ${percent(agreement)} are the exact ones, and no cosine is off by more than ` +
           `${largestError.toFixed(4)}.`),
       );
     });

@@ -17,8 +17,9 @@ FEWEST = 3
 class ShownWords(NamedTuple):
     """The V words of a page as one model has them, most frequent first in the page's first model.
 
-    ``name`` says which model; ``total`` is the size of its vocabulary. ``ranks`` (V,) count from 1, the most frequent;
-    ``counts`` (V,) are None where they are not known. ``unit_rows`` (V, D) float32 have length 1, or are zero.
+    ``name`` says which model; ``total`` is the size of its vocabulary. ``ranks`` (V,) count from 1, for the most
+    frequent; ``counts`` (V,) are None where they are not known. ``unit_rows`` (V, D) float32 have length 1, or are
+    zero.
     """
 
     name: str
