@@ -1,4 +1,4 @@
-"""``w2v cache``: the encoded corpora that are kept for the next run."""
+"""``w2v cache``: what is kept for the next run, encoded corpora and indexes of approximate searches."""
 
 from __future__ import annotations
 
@@ -20,20 +20,22 @@ from w2v.cli.options import json_option, print_table
 )
 @json_option
 def cache(clear: bool, cache_dir: Path | None, as_json: bool) -> None:
-    """List the encoded corpora in the cache folder, or remove them.
+    """List the encoded corpora and the indexes of approximate searches in the cache folder, or remove them.
 
-    Only folders that w2v made are listed and removed; anything else in there stays.
+    Only what w2v made is listed and removed; anything else in there stays.
     """
     from w2v.corpus.cache import CorpusCache, describe_size
+    from w2v.vectors.index_cache import IndexCache
 
-    store = CorpusCache(cache_dir)
+    store, indexes = CorpusCache(cache_dir), IndexCache(cache_dir)
     if clear:
         removed, freed, kept = store.clear()
+        removed, freed = (a + b for a, b in zip((removed, freed), indexes.clear(), strict=True))
         click.echo(f"{_entries(removed)} removed from {store.root}, {describe_size(freed)} freed", err=True)
         for path in kept:
             click.echo(f"{path} is in use and stays", err=True)
         return
-    entries = store.entries()
+    entries, found = store.entries(), indexes.entries()
     print_table(
         ("path", "bytes", "tokens", "words", "created", "inputs"),
         [
@@ -46,11 +48,15 @@ def cache(clear: bool, cache_dir: Path | None, as_json: bool) -> None:
                 entry.inputs if as_json else ", ".join(entry.inputs) or "unfinished",
             )
             for entry in entries
+        ]
+        + [
+            (str(entry.path), entry.size, None, entry.rows, None, [] if as_json else "vectors (--ann)")
+            for entry in found
         ],
         as_json,
     )
-    total = describe_size(sum(entry.size for entry in entries))
-    click.echo(f"{_entries(len(entries))} in {store.root}, {total}", err=True)
+    total = describe_size(sum(entry.size for entry in (*entries, *found)))
+    click.echo(f"{_entries(len(entries) + len(found))} in {store.root}, {total}", err=True)
 
 
 def _entries(count: int) -> str:

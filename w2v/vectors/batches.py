@@ -96,4 +96,11 @@ def product_scores(
     """
     blocks = (rows.blocks(points, end) for points in (a, b, c))
     for (_, of_a), (_, of_b), (_, of_c) in zip(*blocks, strict=True):
-        yield (1 + of_b) * (1 + of_c) / 4 / ((1 + of_a) / 2 + COSMUL_EPSILON)
+        # (1 + b) / 2 * (1 + c) / 2 / ((1 + a) / 2 + epsilon), in place: blocks are large, and are not used again.
+        of_b += 1
+        of_c += 1
+        of_b *= of_c
+        of_a += 1 + 2 * COSMUL_EPSILON
+        of_a *= 2
+        of_b /= of_a
+        yield of_b
