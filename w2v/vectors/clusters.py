@@ -4,7 +4,7 @@ The centre of a class is the direction of the sum of its unit vectors, and a wor
 largest cosine (spherical k-means: Dhillon & Modha 2001, "Concept decompositions for large sparse text data using
 clustering", section 3). Centres move after every batch, each by a rate of one over the words it has met (Sculley
 2010, "Web-scale k-means clustering", algorithm 1), and start at words drawn far from one another (Arthur &
-Vassilvitskii 2007, "k-means++", section 2.2).
+Vassilvitskii 2007, "k-means++: the advantages of careful seeding", section 2.2).
 """
 
 from __future__ import annotations
@@ -18,12 +18,15 @@ from w2v.errors import ConfigError, FormatError
 from w2v.vectors.search import SCORES_AT_ONCE
 
 PASSES = 15
+# After how many passes centres may be moved elsewhere, and how much more than is lost that must gain: both are
+# estimates from a sample.
+_SWAPS, _SWAP_GAIN = 5, 2.0
 # Rows of a batch and of a block: enough for a fast product, few enough for the centres to move often.
 _BATCH = 4096
 # Rows that a pass visits at most: this many for each class, but never fewer than the second number.
 _ROWS_PER_CLASS, _ROWS_PER_PASS = 128, 1 << 18
-# Rows among which the first centres are drawn, for each class.
-_CANDIDATES_PER_CLASS = 8
+# Rows among which the first centres are drawn, and by which centres are judged, for each class.
+_SAMPLE_PER_CLASS = 8
 # How often at most those rows are compared with centres that were drawn.
 _LOOKS = 2048
 # What the words of earlier passes still weigh. Sculley's 1 lets words that met unfinished centres weigh for good:
@@ -72,11 +75,13 @@ def cluster_words(vectors: np.ndarray, classes: int, seed: int = 1, passes: int 
         of = f"{len(rows)} words" + (" whose vectors are not zero" if len(rows) < len(vectors) else "")
         raise ConfigError(f"{classes} classes cannot be made of {of}: ask for 1 to {max(1, len(rows))}")
     generator = np.random.default_rng(seed)
-    centres = _Centres(_first_centres(rows, classes, generator))
+    centres = _Centres(_first_centres(_sample(rows, classes, generator), classes, generator))
     for number in range(passes):
         if number:
             centres.forget()
         _learn(rows, centres, generator)
+        if classes > 1 and number < _SWAPS:
+            _swap(_sample(rows, classes, generator), centres, generator)
     labels, cosines = _assign(rows, centres.directions)
     _fill_empty(labels, cosines, classes)
     return _finished(rows, labels, centres.directions)
@@ -134,6 +139,10 @@ class _Centres:
         self._sums *= _KEPT
         self.met[:] = False
 
+    def place(self, label: int, row: np.ndarray) -> None:
+        """Put the centre ``label`` onto ``row`` (D,), as if it had met nothing else."""
+        self.directions[label] = self._sums[label] = row
+
     def move_unmet(self, rows: np.ndarray, cosines: np.ndarray, generator: np.random.Generator) -> None:
         """Put centres that met no word onto some of ``rows`` (n, D), drawn by their distance from their centres."""
         unmet = np.flatnonzero(~self.met)[: len(rows)]
@@ -144,29 +153,81 @@ class _Centres:
         self.directions[unmet] = self._sums[unmet] = rows[drawn]
 
 
-def _first_centres(rows: _UnitRows, classes: int, generator: np.random.Generator) -> np.ndarray:
-    """Directions (N, D) of rows drawn one after the other among some, ∝ their distance from the nearest one before.
+def _sample(rows: _UnitRows, classes: int, generator: np.random.Generator) -> np.ndarray:
+    """Some unit vectors (n, D), enough to tell the classes."""
+    count = min(len(rows), max(_BATCH, _SAMPLE_PER_CLASS * classes))
+    return rows.take(np.sort(generator.choice(len(rows), count, replace=False)))
+
+
+def _first_centres(sample: np.ndarray, classes: int, generator: np.random.Generator) -> np.ndarray:
+    """Directions (N, D) of rows of ``sample`` drawn one by one, ∝ their distance from the nearest one before.
 
     Many classes are drawn a few at a time, so that the number of looks at the rows stays bounded.
     """
-    count = min(len(rows), max(_BATCH, _CANDIDATES_PER_CLASS * classes))
-    candidates = rows.take(np.sort(generator.choice(len(rows), count, replace=False)))
-    distance = np.ones(count, np.float32)
+    distance = np.ones(len(sample), np.float32)
     chosen = np.empty(0, np.intp)
     while len(chosen) < classes:
-        reach = np.cumsum(distance, dtype=np.float64)
-        if reach[-1] <= 0:  # fewer directions than classes: the rest is drawn among what was not chosen yet
-            free = np.setdiff1d(np.arange(count), chosen)
+        drawn = _draw(distance, min(1 + classes // _LOOKS, classes - len(chosen)), generator)
+        if len(drawn) == 0:  # fewer directions than classes: the rest is drawn among what was not chosen yet
+            free = np.setdiff1d(np.arange(len(sample)), chosen)
             chosen = np.append(chosen, generator.choice(free, classes - len(chosen), replace=False))
             break
-        points = generator.random(min(1 + classes // _LOOKS, classes - len(chosen))) * reach[-1]
-        drawn = np.unique(np.minimum(np.searchsorted(reach, points, side="right"), count - 1))
         # Half the squared distance of unit vectors; rounding leaves a little of it between equal rows.
-        nearest = 1 - (candidates @ candidates[drawn].T).max(axis=1)
+        nearest = 1 - (sample @ sample[drawn].T).max(axis=1)
         np.minimum(distance, np.where(nearest < 1e-6, 0, nearest), out=distance)
         distance[drawn] = 0
         chosen = np.append(chosen, drawn)
-    return candidates[chosen]
+    return sample[chosen]
+
+
+def _draw(weights: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:
+    """Up to ``count`` distinct positions, drawn ∝ ``weights``; none where all weights are 0."""
+    reach = np.cumsum(weights, dtype=np.float64)
+    if reach[-1] <= 0:
+        return np.empty(0, np.intp)
+    points = generator.random(count) * reach[-1]
+    return np.unique(np.minimum(np.searchsorted(reach, points, side="right"), len(weights) - 1))
+
+
+def _swap(sample: np.ndarray, centres: _Centres, generator: np.random.Generator) -> None:
+    """Move centres that little is lost without to rows of ``sample`` (n, D) that gain more.
+
+    A centre is worth what its rows would lose with their second nearest one, a row what the rows around it would
+    gain. K-means alone never moves a centre from a class that has two of them to two classes that share one (Lattanzi
+    & Sohler 2019, "A better k-means++ algorithm via local search").
+    """
+    first, cosines, second, runner_up = _two_nearest(sample, centres.directions)
+    classes = len(centres.directions)
+    losses = cosines - runner_up
+    # One more row each: a class that the sample missed is not worth nothing.
+    worth = np.bincount(first, losses, minlength=classes) + losses.mean()
+    count = min(max(16, classes // 4), max(1, SCORES_AT_ONCE // len(sample)))
+    drawn = _draw(np.maximum(1 - cosines, 0), count, generator)
+    scores = sample[drawn] @ sample.T
+    for _ in drawn:
+        gains = np.maximum(scores - cosines, 0).sum(axis=1, dtype=np.float64) - (1 - cosines[drawn])
+        best, least = int(np.argmax(gains)), int(np.argmin(worth))
+        if gains[best] <= _SWAP_GAIN * worth[least]:
+            break
+        centres.place(least, sample[drawn[best]])
+        worth[least] = np.inf
+        worth[second[first == least]] = np.inf  # they have more to lose now
+        np.maximum(cosines, scores[best], out=cosines)
+
+
+def _two_nearest(rows: np.ndarray, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """The nearest and the second nearest centre of each row, (n,), each followed by its cosine, (n,)."""
+    parts = []
+    size = _rows_at_once(len(directions))
+    for start in range(0, len(rows), size):
+        scores = rows[start : start + size] @ directions.T
+        each = np.arange(len(scores))
+        first = np.argmax(scores, axis=1)
+        cosines = scores[each, first]
+        scores[each, first] = -np.inf
+        second = np.argmax(scores, axis=1)
+        parts.append((first, cosines, second, scores[each, second]))
+    return tuple(np.concatenate(column) for column in zip(*parts, strict=True))
 
 
 def _learn(rows: _UnitRows, centres: _Centres, generator: np.random.Generator) -> None:
