@@ -36,6 +36,7 @@ from numba.extending import intrinsic
 
 from .jit import kernel
 from .tokenizer import (
+    _HASH_MIX,
     _HIGH_BITS,
     _HIGH_MASKS,
     _LOW_MASKS,
@@ -116,10 +117,16 @@ def _prefetch_slot(typingctx, table, slot):
 def _piece_hash(text, start, length, secrets):
     """Keyed hash of the ``length`` bytes from ``start``; the text goes on for 16 bytes at least."""
     if length > _INLINE:
-        return _hash_long(text, start, length, secrets)[0]
+        return _with_length(_hash_long(text, start, length, secrets)[0], length)
     low = _load_u64(text, start) & _LOW_MASKS[length]
     high = _load_u64(text, start + _U8) & _HIGH_MASKS[length]
-    return _hash_inline(low, high, length, secrets)
+    return _with_length(_hash_inline(low, high, length, secrets), length)
+
+
+@kernel
+def _with_length(value, length):
+    """A hash of the tokenizer, in which a byte can make up for another length, made one that stands for the bytes."""
+    return value + length * _HASH_MIX
 
 
 @kernel
@@ -212,7 +219,8 @@ def describe_words(text, table, secrets, delimiter, connectors, words, scratch):
         own = (meta & ids) - _U1
         length = meta >> thirty_two
         if length <= _INLINE and not (_holds(table[row, 0], first) or _holds(table[row, 1], first)):
-            fingerprint = _never_zero(_hash_inline(table[row, 0], table[row, 1], length, secrets))
+            value = _hash_inline(table[row, 0], table[row, 1], length, secrets)
+            fingerprint = _never_zero(_with_length(value, length))
             power = _BASE
         else:
             fingerprint, power = _fingerprint(text, table[row, 3] >> thirty_two, length, delimiter, secrets)

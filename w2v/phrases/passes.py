@@ -27,6 +27,7 @@ class PhraseBlock(Block):
     described = np.empty((0, 4), np.uint64)
     bad_bytes = 0
     _room = described
+    _filled = np.empty(0, np.uint32)
 
     def lower(self) -> None:
         """Lower-case the text; bytes that are not UTF-8 stay as they are."""
@@ -50,12 +51,12 @@ class PhraseBlock(Block):
 
     def describe(self, delimiter: np.ndarray, connectors: np.ndarray) -> None:
         """Fill ``described``."""
-        if len(self._room) < self.words or len(self.scratch) <= self.words:
+        if len(self._filled) <= self.words:
             self._room = np.empty((2 * self.words, 4), np.uint64)
-            self.scratch = np.empty(2 * self.words + 1, np.uint32)
+            self._filled = np.empty(2 * self.words + 1, np.uint32)
         self.described = self._room[: self.words]
         block = self.text, self.table
-        kernel.describe_words(*block, _SECRETS, delimiter, connectors, self.described, self.scratch)
+        kernel.describe_words(*block, _SECRETS, delimiter, connectors, self.described, self._filled)
 
 
 class Reading:
