@@ -123,7 +123,7 @@ def test_real_text_is_joined_as_gensim_does(tmp_path, scoring, threshold, connec
 
 
 def test_no_two_words_of_many_are_taken_for_one(tmp_path):
-    """Runs of a character behind another one: the tokenizer's own hash of long words takes some of them for others."""
+    """Runs of a character behind another one: the tokenizer's hash of long words takes some of them for others."""
     words = [first + run * length for first in "+-*#=~_ab" for run in "+-*#=~_ab" for length in range(60)]
     sentences = [[word] for word in sorted(set(words))]
     counting = phrase_passes.Counting([Source(write(tmp_path / "in.txt", sentences))], PhraseOptions(), False)
