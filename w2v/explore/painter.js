@@ -35,13 +35,20 @@ void main() {
   gl_FragColor = vec4(mix(rare, frequent, sqrt(tone)) * alpha, alpha);
 }`;
 
+// Whether the processor does the work of a GPU: not every browser counts that as a caveat.
+function imitated(gl) {
+  const names = gl.getExtension("WEBGL_debug_renderer_info");
+  const name = gl.getParameter(names ? names.UNMASKED_RENDERER_WEBGL : gl.RENDERER);
+  return /swiftshader|llvmpipe|softpipe|software|basic render/i.test(String(name));
+}
+
 class WebGLPainter {
   // Throws where the canvas gives no WebGL, or its compiler fails; with fast, also where there is no GPU behind it.
   constructor(canvas, positions, fast) {
     this.canvas = canvas;
     const wishes = { antialias: false, depth: false, premultipliedAlpha: true, failIfMajorPerformanceCaveat: fast };
     const gl = canvas.getContext("webgl", wishes);
-    if (!gl) throw new Error("no WebGL");
+    if (!gl || (fast && imitated(gl))) throw new Error("no WebGL on a GPU");
     this.gl = gl;
     this.size = positions.length / 2;
     this.program = this.link();
@@ -105,13 +112,17 @@ class WebGLPainter {
 }
 
 // Writes the discs into an image by itself: calling the canvas once a point would take several frames' time.
+// A disc is a list of pixels with the share that it covers of each, for 16 weights and 3 x 3 places of its middle within
+// a pixel. Where discs meet, opacity adds up and the colour is that of the word drawn last, the more frequent one.
+const WEIGHTS = 16, PLACES = 3;
+
 class PixelPainter {
   constructor(canvas, positions) {
     this.canvas = canvas;
     this.context = canvas.getContext("2d");
     this.positions = positions;
     this.size = positions.length / 2;
-    this.weights = weightsOf(this.size);
+    this.levels = Uint8Array.from(weightsOf(this.size), (weight) => Math.round((WEIGHTS - 1) * weight));
   }
 
   resize(width, height, ratio) {
@@ -119,39 +130,54 @@ class PixelPainter {
     this.canvas.width = Math.max(1, Math.round(width * ratio));
     this.canvas.height = Math.max(1, Math.round(height * ratio));
     this.image = this.context.createImageData(this.canvas.width, this.canvas.height);
-    this.pixels = new Uint32Array(this.image.data.buffer);
+    this.pixels = new Int32Array(this.image.data.buffer); // signed: the fast kind of integer
   }
 
   draw(camera, zoom, tones) {
-    const { width, height } = this.canvas, { pixels, positions, ratio } = this;
+    const { width, height } = this.canvas, { pixels, positions, levels, ratio } = this;
     const scale = camera.scale * ratio, left = width / 2 - camera.x * scale, top = height / 2 + camera.y * scale;
+    const { discs, reach } = this.discs(zoom, tones);
     pixels.fill(0);
-    const discs = this.discs(zoom, tones);
     for (let row = this.size - 1; row >= 0; row--) {
-      const x = Math.round(left + positions[2 * row] * scale), y = Math.round(top - positions[2 * row + 1] * scale);
-      const { colour, reach, spans } = discs[Math.round(15 * this.weights[row])];
+      const x = left + positions[2 * row] * scale, y = top - positions[2 * row + 1] * scale;
       if (x < reach || y < reach || x >= width - reach || y >= height - reach) continue;
-      for (let dy = -reach; dy <= reach; dy++) {
-        const middle = (y + dy) * width + x, span = spans[dy + reach];
-        for (let at = middle - span; at <= middle + span; at++) pixels[at] = colour;
+      const column = Math.floor(x), line = Math.floor(y), place = ((x - column) * PLACES) | 0;
+      const disc = discs[(levels[row] * PLACES + (((y - line) * PLACES) | 0)) * PLACES + place];
+      const middle = line * width + column, { colour, offsets, alphas } = disc;
+      for (let i = 0; i < offsets.length; i++) {
+        const at = middle + offsets[i], alpha = alphas[i], before = pixels[at], below = before >>> 24;
+        const sum = alpha + below - ((alpha * below) >> 8);
+        pixels[at] = (2 * alpha >= below ? colour : before & 0xffffff) | (sum << 24);
       }
     }
     this.context.putImageData(this.image, 0, 0);
   }
 
-  // Colour (its bytes as the image has them) and half widths by line, for 16 weights.
   discs(zoom, tones) {
-    return Array.from({ length: 16 }, (_, level) => {
-      const weight = level / 15;
-      const radius = radiusAt(zoom) * this.ratio * (SMALLEST + (LARGEST - SMALLEST) * weight);
-      const reach = Math.max(0, Math.round(radius - 0.2)), spans = [];
-      for (let dy = -reach; dy <= reach; dy++) {
-        spans.push(Math.round(Math.sqrt(Math.max(0, radius * radius - dy * dy)) - 0.2));
+    const discs = [], unit = radiusAt(zoom) * this.ratio;
+    for (let level = 0; level < WEIGHTS; level++) {
+      const weight = level / (WEIGHTS - 1), radius = unit * (SMALLEST + (LARGEST - SMALLEST) * weight);
+      const [r, g, b] = tones.rare.map((c, i) => Math.round(c + (tones.frequent[i] - c) * Math.sqrt(weight)));
+      const colour = r | (g << 8) | (b << 16), alpha = 255 * tones.strength * (0.72 + 0.23 * weight);
+      for (let i = 0; i < PLACES * PLACES; i++) {
+        const middle = [(i % PLACES) + 0.5, Math.floor(i / PLACES) + 0.5].map((part) => part / PLACES - 0.5);
+        discs.push({ colour, ...this.disc(radius, middle, alpha) });
       }
-      const mixed = tones.rare.map((c, i) => Math.round(c + (tones.frequent[i] - c) * Math.sqrt(weight)));
-      const alpha = Math.round(255 * tones.strength * (0.72 + 0.23 * weight));
-      const colour = new Uint32Array(new Uint8Array([...mixed, alpha]).buffer)[0];
-      return { colour, reach, spans: spans.map((span) => Math.max(0, span)) };
-    });
+    }
+    return { discs, reach: Math.ceil(unit * LARGEST) + 2 };
+  }
+
+  // The pixels around 0, 0 that a disc around middle covers: distances in the image, and opacities of 0..255.
+  disc(radius, [x, y], alpha) {
+    const reach = Math.ceil(radius + 1), offsets = [], alphas = [];
+    for (let dy = -reach; dy <= reach; dy++) {
+      for (let dx = -reach; dx <= reach; dx++) {
+        const inside = Math.min(1, Math.max(0, radius + 0.5 - Math.hypot(dx - x, dy - y)));
+        if (inside < 0.04) continue;
+        offsets.push(dy * this.canvas.width + dx);
+        alphas.push(Math.round(alpha * inside));
+      }
+    }
+    return { offsets: Int32Array.from(offsets), alphas: Uint8Array.from(alphas) };
   }
 }
