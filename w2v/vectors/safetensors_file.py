@@ -94,4 +94,7 @@ def write_safetensors(path: Path, words: list[str], vectors: np.ndarray, counts:
     }
     if counts is not None:
         tensors["counts"] = np.asarray(counts).astype(np.int64)
+    path.touch()
+    permissions = path.stat().st_mode
     save_file(tensors, path, metadata=_METADATA)
+    path.chmod(permissions)  # some versions of the library make files that only their owner can read
