@@ -1,6 +1,7 @@
 """What ``w2v export`` writes, read by the libraries that it is meant for."""
 
 import json
+import os
 from types import SimpleNamespace
 
 import numpy as np
@@ -407,7 +408,7 @@ def test_outputs_that_cannot_be(model, tmp_path):
 
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_folders_that_are_not_writable(model, tmp_path, monkeypatch, name):
-    monkeypatch.setattr("w2v.atomic.os.access", lambda *_: False)  # root may write anywhere
+    monkeypatch.setattr("w2v.atomic.os.access", lambda _, mode: not mode & os.W_OK)  # root may write anywhere
     result = run(model, "--to", name, "-o", target(tmp_path, name), error=OutputError)
     assert "no permission to write in" in str(result.exception)
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
