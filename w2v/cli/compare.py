@@ -194,7 +194,11 @@ def compare(
     if options["device"] == "auto" and (hint := auto_hint()):
         _note(hint, notes)
     if not files:
-        _note("no evaluation files, so no scores: scripts/fetch_data fetches public ones (--evaluation)", notes)
+        _note(
+            "no scores without evaluation files: scripts/fetch_data fetches the public ones, and --evaluation "
+            "data/downloads takes them (or --pairs FILE, --analogies FILE)",
+            notes,
+        )
     plan = _with(plan, device=device, threads=options["threads"] or available_cores())
     _stop_on_terminate()
     with _encode(corpus, plan.options, vocab_file, cache_dir, no_cache) as encoded:
@@ -213,7 +217,7 @@ def _run(comparison: Comparison, record: dict, resumed: bool) -> None:
     total = len(comparison.specs())
     if resumed:
         done = len(record["runs"])
-        rest = "table and report are written anew" if done == total else f"{total - done} are to do"
+        rest = "table and report are written anew" if done == total else f"{total - done} to do"
         _say(f"{done} of {total} runs are done already: {rest}")
     try:
         comparison.run(record, _say)

@@ -13,6 +13,8 @@ from typing import Any
 from w2v.comparison.plan import RunSpec
 from w2v.comparison.worker import TIED, blank_entry
 
+# The file descriptor, which is there even where ``sys.stderr`` is not a file; what a library prints goes there too.
+_STDERR = 2
 # Seconds that an interrupted run has to end by itself.
 _GRACE = 5.0
 
@@ -27,7 +29,7 @@ def launch(spec: RunSpec) -> dict[str, Any]:
         spec_file, result_file = Path(folder) / "spec.json", Path(folder) / "result.json"
         spec_file.write_text(spec.to_json(), "utf-8")
         child = subprocess.Popen(
-            [*_interpreter(), str(spec_file), str(result_file), TIED], stdin=subprocess.PIPE, stdout=sys.stderr
+            [*_interpreter(), str(spec_file), str(result_file), TIED], stdin=subprocess.PIPE, stdout=_STDERR
         )
         try:
             status = child.wait()

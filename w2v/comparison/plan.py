@@ -1,7 +1,7 @@
 """Which runs a comparison has, in which order, and with which settings.
 
-A system is a module with ``run(spec: RunSpec, corpus: EncodedCorpus, scorer: Scorer) -> dict``, called in a process of
-its own, that gives of one entry of "runs" in compare.json what only it can know:
+A system is a module with ``run(spec: RunSpec, corpus: EncodedCorpus, scorer: Scorer) -> dict``, called in a process
+of its own, that gives of one entry of "runs" in compare.json what only it can know:
 
     config (what was used), device, threads, seconds {upload, compile, train, evaluate}, words, kept_words, pairs
     (None where it does not tell), loss, heldout_nll, heldout_unigram_nll, peak_device_bytes, initial_sha256,

@@ -13,8 +13,9 @@ from w2v.comparison.launch import launch
 from w2v.comparison.machine import describe_machine
 from w2v.comparison.plan import EvaluationFile, Plan, RunSpec, case_name
 from w2v.comparison.record import FORMAT, NAME, VERSION, check_same, save_record
+from w2v.comparison.report import PAGE, write_report
 from w2v.comparison.summary import DEFAULT_TARGET, default_targets, finished, summarise
-from w2v.comparison.tables import run_line, write_tables
+from w2v.comparison.tables import POINTS, RUNS, run_line, write_tables
 from w2v.corpus import EncodedCorpus
 from w2v.corpus.heldout import split_heldout
 
@@ -68,25 +69,21 @@ class Comparison:
             for note in entry["notes"]:
                 add_note(record, note)
             record["machine"]["versions"].update(entry.pop("versions", {}))
+            self._digest(record)
             save_record(record, self.folder)
             say(f"{spec.label}: {run_line(entry)}")
 
     def conclude(self, record: dict[str, Any], say: Say) -> None:
-        """Order the runs, add targets and summary, and write tables and report."""
-        order = {spec.name: spec.number for spec in self.specs()}
-        record["runs"].sort(key=lambda run: order[run["name"]])
-        self._choose_targets(record)
+        """Bring the summary up to date, and write tables and report."""
+        self._digest(record)
         for line in differing_draws(record["runs"]):
             add_note(record, line, say)
-        record["summary"] = summarise(record["runs"], record["targets"])
         record["finished"] = record["finished"] or _now()
         save_record(record, self.folder)
         write_tables(record, self.folder)
-        if record["summary"]:
-            from w2v.comparison.report import write_report
-
-            for line in write_report(record, self.folder):
-                say(line)
+        for line in write_report(record, self.folder):
+            say(line)
+        say(f"written to {self.folder}: {NAME}, {RUNS}, {POINTS}, {PAGE}")
 
     def specs(self) -> list[RunSpec]:
         """All runs, in order."""
@@ -158,6 +155,13 @@ class Comparison:
             "seconds": dict(corpus.seconds),
             "cached": corpus.from_cache,
         }
+
+    def _digest(self, record: dict[str, Any]) -> None:
+        """Order the runs, and add targets and summary."""
+        order = {spec.name: spec.number for spec in self.specs()}
+        record["runs"].sort(key=lambda run: order[run["name"]])
+        self._choose_targets(record)
+        record["summary"] = summarise(record["runs"], record["targets"])
 
     def _choose_targets(self, record: dict[str, Any]) -> None:
         """Given targets, and defaults for the other scores."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from w2v.atomic import atomic_file
-from w2v.comparison.summary import finished, seconds_to
+from w2v.comparison.summary import DEFAULT_TARGET, finished, seconds_to
 from w2v.likelihood import format_perplexity, perplexity
 
 RUNS, POINTS = "compare.csv", "points.csv"
@@ -108,7 +108,9 @@ def people_tables(record: Record) -> str:
     if score_names(record) or any(case["heldout_nll"] for case in record["summary"]):
         parts.append((f"Quality after {max(record['points']):g} epochs", _quality(record)))
     if record["targets"]:
-        parts.append(("Seconds of training to reach a score", _times(record)))
+        by_default = set(record["targets"]) - set(record["targets_given"])
+        rule = f" ({DEFAULT_TARGET:.0%} of the lowest final one; --target chooses another)" if by_default else ""
+        parts.append((f"Seconds of training to reach a score{rule}", _times(record)))
     at = next((case["score_at"] for case in record["summary"] if case["score_at"]), None)
     if score_names(record) and at is not None:
         parts.append(
