@@ -16,6 +16,7 @@ from w2v.cli.compare import compare
 from w2v.cli.convert import convert
 from w2v.cli.eval import evaluate
 from w2v.cli.explore import explore
+from w2v.cli.export import export
 from w2v.cli.info import info
 from w2v.cli.phrases import phrases
 from w2v.cli.similar import similar
@@ -40,6 +41,7 @@ for _command in (
     analogy,
     evaluate,
     convert,
+    export,
     classes,
     cache,
     calibrate,
