@@ -82,7 +82,9 @@ def _complete_words(readline: ModuleType, index: PrefixIndex, prompt: str, signs
     def complete(text: str, state: int) -> str | None:
         if state == 0:
             sign, prefix = _unsigned(index, text, signs)
-            matches[:] = [sign + word for word in index.candidates(prefix, _SHOWN)]
+            words = index.candidates(prefix, _SHOWN)
+            # The one word that it can be is finished by a space; Python turns readline's own off.
+            matches[:] = [f"{sign}{word} " for word in words] if len(words) == 1 else [sign + word for word in words]
         return matches[state] if state < len(matches) else None
 
     def show(text: str, _: list[str], __: int) -> None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import unicodedata
 from collections.abc import Sequence
-
-import click
 
 
 def printable(text: str) -> str:
     """``text`` with U+FFFD for what is no visible character, in characters that standard output can show."""
-    encoding = click.get_text_stream("stdout").encoding or "utf-8"
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     shown = "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
     return shown.encode(encoding, "replace").decode(encoding)
 
