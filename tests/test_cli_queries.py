@@ -1,6 +1,7 @@
 """The commands that read vectors, end to end: info, similar, analogy, eval, convert."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from w2v.cli.convert import convert
 from w2v.cli.eval import evaluate
 from w2v.cli.info import info
 from w2v.cli.similar import similar
-from w2v.errors import EvaluationError, FormatError, OutputError, VocabularyError
+from w2v.errors import CorpusError, EvaluationError, FormatError, MissingExtraError, OutputError, VocabularyError
 from w2v.vectors import KeyedVectors, load_vectors
 from w2v.vectors.folder import save_model_folder
 
@@ -37,9 +38,9 @@ def runner():
         return CliRunner()
 
 
-def run(command, *arguments, error=None):
+def run(command, *arguments, error=None, stdin=None):
     """The result of a command; an exception other than ``error`` fails the test."""
-    result = runner().invoke(command, [str(argument) for argument in arguments])
+    result = runner().invoke(command, [str(argument) for argument in arguments], input=stdin)
     if error is None:
         assert result.exception is None, result.output
     else:
@@ -92,6 +93,118 @@ def test_analogy(model, options):
     assert json.loads(run(analogy, model, "man", "king", "woman", "--json", *options).stdout)[0]["word"] == "queen"
     result = run(analogy, model, "man", "king", "women", error=VocabularyError)
     assert "did you mean woman" in str(result.exception)
+
+
+QUESTIONS = ": family\n# a comment\n\nman king woman queen\nman woman king\r\nman king women\n"
+
+
+@pytest.mark.parametrize("options", [[], ["--device", "auto"], ["--limit", 6]])
+def test_files_of_words_are_answered_as_words_are(model, tmp_path, options):
+    first, second = tmp_path / "first.txt", tmp_path / "second.txt"
+    first.write_bytes("\ufeffking apple\r\n\n".encode() + b"PEAR \xff\n")
+    second.write_text("man\n" * 30 + "kingg", "utf-8")
+    files = ["--file", first, "--file", second]
+    result = run(similar, model, *files, "-n", 2, *options, error=VocabularyError)
+    wanted = run(similar, model, "king", "apple", *["man"] * 30, "-n", 2).stdout
+    assert result.stdout == wanted
+    hints = [": did you mean pear?", "", ": did you mean king?"]
+    assert str(result.exception) == "; ".join(
+        f"{word!r} is not in the vocabulary{hint}"
+        for word, hint in zip(["PEAR", "\ufffd", "kingg"], hints, strict=True)
+    )
+
+
+def test_words_come_through_a_pipe(model):
+    wanted = run(similar, model, "king", "pear", "--json").stdout
+    assert run(similar, model, "--json", stdin="king\npear\n").stdout == wanted
+    assert run(similar, model, "--json", "--file", "-", stdin="king\npear\n").stdout == wanted
+    assert run(similar, model, stdin="").stdout == "word\tneighbour\tsimilarity\n"
+    assert json.loads(run(similar, model, "--json", stdin="").stdout) == []
+
+
+def test_a_few_unknown_words_of_many_are_named(model):
+    text = "".join(f"zz{number}\n" for number in range(12)) + "zz11\nzz3\nking\n"
+    result = run(similar, model, "-n", 1, stdin=text, error=VocabularyError)
+    assert table(result.stdout)[1][0] == "king"
+    assert "'zz9' is not" in str(result.exception)
+    assert str(result.exception).endswith("; and 3 times another unknown word")
+
+
+def test_blocks_of_questions_make_one_table(model, monkeypatch):
+    text = "\n".join(WORDS * 5)
+    wanted = run(similar, model, "-n", 2, stdin=text).stdout
+    monkeypatch.setattr("w2v.cli.batch._ANSWERS_AT_ONCE", 5)
+    rows = table(run(similar, model, "-n", 2, stdin=text).stdout)
+    assert [row[:2] for row in rows] == [row[:2] for row in table(wanted)]  # their last digits may differ
+
+
+@pytest.mark.parametrize("options", [[], ["--cosmul"]])
+@pytest.mark.parametrize("times", [1, 20])
+def test_files_of_analogies(model, tmp_path, options, times):
+    path = tmp_path / "questions.txt"
+    path.write_text(QUESTIONS * times, "utf-8")
+    result = run(analogy, model, "--file", path, "-n", 2, *options, error=VocabularyError)
+    rows = table(result.stdout)
+    assert rows[0] == ["a", "b", "c", "word", "score" if options else "similarity"]
+    wanted = []
+    for question in (["man", "king", "woman"], ["man", "woman", "king"]):
+        answers = table(run(analogy, model, *question, "-n", 2, *options).stdout)[1:]
+        wanted += [[*question, word, float(score)] for word, score in answers]
+    assert [row[:4] for row in rows[1:]] == [row[:4] for row in wanted] * times
+    assert [float(row[4]) for row in rows[1:]] == pytest.approx([row[4] for row in wanted] * times, rel=1e-4)
+    assert str(result.exception) == "'women' is not in the vocabulary: did you mean woman?"
+
+
+@pytest.mark.parametrize("line", ["man king", "man", "man king woman queen pear"])
+def test_a_malformed_question_is_named_by_its_line(model, line):
+    result = run(analogy, model, stdin=f"man king woman\n\n{line}\n", error=CorpusError)
+    assert str(result.exception).startswith("standard input, line 3: expected three words")
+    assert "\n" not in str(result.exception)
+
+
+def test_files_that_cannot_be_read_are_one_line(model, tmp_path):
+    for command in (similar, analogy):
+        result = run(command, tmp_path / "no model either", "--file", tmp_path / "nowhere", error=CorpusError)
+        assert str(result.exception) == f"no such file: {tmp_path / 'nowhere'}"
+        result = run(command, model, "--file", tmp_path, error=CorpusError)
+        assert str(result.exception) == f"cannot read {tmp_path}: Is a directory"
+
+
+CONTRADICTIONS = {
+    "words and a file": (similar, ["king", "--file", "-"], "not both"),
+    "an approximate search on a GPU": (similar, ["king", "--ann", "--device", "cuda"], "on the CPU"),
+    "a recall of an exact search": (analogy, ["--ann-recall", "0.9"], "--ann-recall is for --ann"),
+    "a recall above one": (similar, ["king", "--ann", "--ann-recall", "1.5"], "--ann-recall"),
+    "3CosMul approximately": (analogy, ["man", "king", "woman", "--ann", "--cosmul"], "exact search"),
+    "two words": (analogy, ["man", "king"], "three words"),
+    "four words": (analogy, ["man", "king", "woman", "queen"], "three words"),
+}
+
+
+@pytest.mark.parametrize("case", CONTRADICTIONS)
+def test_contradictions_are_errors_of_usage(model, case):
+    command, arguments, message = CONTRADICTIONS[case]
+    result = run(command, model, *arguments, error=SystemExit)
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+def test_approximate_answers(model):
+    pytest.importorskip("faiss")
+    exact = ["--ann", "--ann-recall", "1"]
+    for command, arguments in ((similar, ["king", "apple"]), (analogy, ["man", "king", "woman"])):
+        wanted, result = run(command, model, *arguments), run(command, model, *arguments, *exact)
+        assert [row[:-1] for row in table(result.stdout)] == [row[:-1] for row in table(wanted.stdout)]
+        assert "recall@5 1.000 against exact search on" in result.stderr
+    piped = run(analogy, model, "--ann", "-n", 1, stdin="man king woman\n")
+    assert table(piped.stdout)[1][:4] == ["man", "king", "woman", "queen"]
+
+
+def test_an_approximate_search_without_its_extra(model, monkeypatch):
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    result = run(similar, model, "king", "--ann", error=MissingExtraError)
+    assert str(result.exception) == "approximate search needs the package 'faiss': pip install 'w2v[ann]'"
+    assert result.stdout == ""
 
 
 def test_eval(model, tmp_path):

@@ -181,6 +181,15 @@ def test_batches(device, monkeypatch, at_once, restrict):
             assert_same(one, other)
 
 
+@pytest.mark.parametrize("method", ["3CosAdd", "3CosMul"])
+def test_batches_of_analogies(device, monkeypatch, method):
+    monkeypatch.setattr(search, "SCORES_AT_ONCE", 450)
+    questions = [("w3", "w150", 0), ("w1", "w2", "w4"), ("w9", "w8", "w7")]
+    wanted, got = on_both(random_vectors(), device, lambda kv: kv.analogies_batch(questions, 7, method=method))
+    for one, other in zip(wanted, got, strict=True):
+        assert_same(one, other)
+
+
 @pytest.mark.parametrize("topn", [0, 1, 10, 150, 1000])
 def test_ties_go_by_row(device, topn):
     vectors = tied_vectors()

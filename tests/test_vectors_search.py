@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from w2v.errors import FormatError
+from w2v.errors import ConfigError, FormatError
 from w2v.vectors import KeyedVectors, search
 
 
@@ -35,6 +35,43 @@ def test_batch_answers_as_single_queries_do(monkeypatch, at_once):
     by_vector = vectors.most_similar_batch(vectors.vectors[:2] * 5, topn=1)
     assert [answer[0][0] for answer in by_vector] == ["w0", "w1"]
     assert vectors.most_similar_batch([]) == []
+
+
+@pytest.mark.parametrize("at_once", [1, 130, 1 << 20])
+@pytest.mark.parametrize("restrict", [None, 20])
+def test_batches_of_analogies_answer_as_single_ones_do(monkeypatch, at_once, restrict):
+    monkeypatch.setattr(search, "SCORES_AT_ONCE", at_once)
+    vectors = random_vectors()
+    questions = [("w3", "w49", 0), ("w1", "w2", "w4"), ("w5", "w5", "w6"), (7, 8, 9)]
+    singles = {
+        "3CosAdd": lambda a, b, c: vectors.most_similar([b, c], [a], topn=4, restrict_vocab=restrict),
+        "3CosMul": lambda a, b, c: vectors.most_similar_cosmul([b, c], [a], topn=4, restrict_vocab=restrict),
+    }
+    for method, ask in singles.items():
+        answers = vectors.analogies_batch(questions, 4, restrict, method)
+        for question, answer in zip(questions, answers, strict=True):
+            wanted = ask(*question)
+            assert [word for word, _ in answer] == [word for word, _ in wanted]
+            np.testing.assert_allclose([s for _, s in answer], [s for _, s in wanted], rtol=1e-5, atol=1e-6)
+    assert vectors.analogies_batch([]) == []
+    with pytest.raises(KeyError, match="nowhere"):
+        vectors.analogies_batch([("w1", "w2", "nowhere")])
+    with pytest.raises(ConfigError, match="unknown"):
+        vectors.analogies_batch(questions, method="cosine")
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 50, 400, 1000])
+def test_top_of_many_scores(count):
+    random = np.random.default_rng(count)
+    for scores in (random.normal(size=1000), random.integers(0, 5, 1000), np.zeros(1000), -np.arange(1000.0)):
+        wanted = np.argsort(-scores.astype("f4"), kind="stable")[:count]
+        assert search.top(scores.astype("f4"), count).tolist() == wanted.tolist()
+
+
+def test_numbers_that_are_none_rank_last():
+    scores = np.arange(500, dtype=np.float32)
+    scores[::7] = np.nan
+    assert search.top(scores, 3).tolist() == [499, 498, 496]
 
 
 def test_a_vector_of_zeros_is_similar_to_nothing():

@@ -114,11 +114,11 @@ class ApproximateIndex:
         return slice(0, end) if choosing else slice(end, None)
 
     def _search(self, points: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """Rows (Q, count), -1 where there are no more, and cosines (Q, count)."""
-        similarities, rows = self._lists.search(
-            np.ascontiguousarray(points, np.float32), min(count, len(self._vectors))
-        )
-        return rows, similarities
+        """Rows (Q, count), -1 where there are no more, and cosines (Q, count); equal ones go by row."""
+        count = max(1, min(count, len(self._vectors)))
+        similarities, rows = self._lists.search(np.ascontiguousarray(points, np.float32), count)
+        order = np.lexsort((rows, -similarities), axis=-1)
+        return np.take_along_axis(rows, order, axis=1), np.take_along_axis(similarities, order, axis=1)
 
 
 def open_index(store: VectorStore, recall: float, topn: int, report: Callable[[str], None]) -> ApproximateIndex:
