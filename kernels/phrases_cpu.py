@@ -56,6 +56,8 @@ FINGERPRINT, POWER, COUNT, CONNECTOR = range(4)
 # with the next word, count and power of that last word.
 PREFIX, OPEN, LEFT_COUNT, LEFT_POWER = range(4)
 CARRY_SIZE = 4
+# Marks of what is no word, or no end of a phrase.
+LINE_END, BETWEEN = -1, -2
 # Ways to score.
 DEFAULT, NPMI, WORD2PHRASE = range(3)
 # State of `join_text` between blocks: whether a word is pending, tokens since it, bytes in `rest`; then what the call
@@ -400,8 +402,9 @@ def score_pairs(ids, keys, words, entries, rule, threshold, carry, marks, found,
 
     ids, keys: of ``pair_keys``. words: after ``look_up_words``. entries: pairs become REJECTED. rule: int64 (5,),
     method, min_count, entries, tokens, and the lowest count of a pair that can be a phrase. carry: LEFT_COUNT and
-    LEFT_POWER are updated. marks: int32, as long as ``ids``, receives 0 or 1 + index of the pair in ``found``
-    (uint64 (n, 2): key, count) and ``scores`` (float64). Returns the number of pairs found.
+    LEFT_POWER are updated. marks: int32, as long as ``ids``, receives LINE_END, BETWEEN for a connector, and for
+    other words 0 or 1 + index of the pair in ``found`` (uint64 (n, 2): key, count) and ``scores`` (float64). Returns
+    the number of pairs found.
     """
     shift = _shift(entries)
     left = np.int64(carry[LEFT_COUNT])
@@ -411,13 +414,15 @@ def score_pairs(ids, keys, words, entries, rule, threshold, carry, marks, found,
     for at in range(count):
         if at + _AHEAD < count:
             _prefetch_slot(entries, keys[at + _AHEAD] >> shift)
-        marks[at] = 0
         own = ids[at]
         if own < 0:
+            marks[at] = LINE_END
             continue
         row = np.uint64(own)
         if words[row, CONNECTOR] != _U0:
+            marks[at] = BETWEEN
             continue
+        marks[at] = 0
         right = np.int64(words[row, COUNT])
         if keys[at] != _U0:
             slot = _slot_of(keys[at], entries, shift)
@@ -475,11 +480,11 @@ def _append(text, begin, end, out, n):
 
 
 @kernel
-def join_text(text, end, ids, marks, words, found, delimiter, members, positions, rest, state, out, fresh):
+def join_text(text, end, marks, found, delimiter, members, positions, rest, state, out, fresh):
     """Copy ``text[:end]`` to ``out`` with the white space within phrases turned into the delimiter.
 
     Greedy, from the left: a marked token is joined with the word before it unless that is part of a phrase already.
-    All else is copied as it is. ids, marks, words, found: of ``score_pairs``. positions: uint64 scratch of
+    All else is copied as it is. marks, found: of ``score_pairs``. positions: uint64 scratch of
     ``tokenize``. members: a set with room for ``found``: the phrases met so far. rest: uint8, the end of the text
     before this block where a phrase may still begin, ``state[RESTING]`` bytes. state: int64 (JOIN_STATE_SIZE,).
     fresh: int64 (pairs found, 3), receives ``[index in found, begin, length]`` of the phrases met for the first time,
@@ -506,12 +511,14 @@ def join_text(text, end, ids, marks, words, found, delimiter, members, positions
         for pair in range(held >> _U1):
             start = positions[np.uint64(pair) << _U1]
             finish = positions[(np.uint64(pair) << _U1) | _U1]
-            while ids[token] < 0:
+            mark = marks[token]
+            if mark == LINE_END:
+                # Only one stands between two words.
                 pending = 0
                 token += 1
-            since += 1
-            if words[np.uint64(ids[token]), CONNECTOR] == _U0:
                 mark = marks[token]
+            since += 1
+            if mark != BETWEEN:
                 if pending != 0 and mark != 0:
                     spaced = False
                     name = n
@@ -546,7 +553,7 @@ def join_text(text, end, ids, marks, words, found, delimiter, members, positions
             positions[0] = positions[held - _U1]
         held &= _U1
         base = stop
-    if token < ids.shape[0]:
+    if token < marks.shape[0]:
         # Line ends after the last token.
         pending = 0
     if pending == 0:

@@ -204,7 +204,7 @@ class Joining(Reading):
         self._state[kernel.RESTING] = len(self._rest)
         text = block.text
         written = kernel.join_text(
-            text, block.length, block.ids, self._marks, block.described, self._found, self.delimiter, self._members,
+            text, block.length, self._marks[: len(block.ids)], self._found, self.delimiter, self._members,
             self._positions, self._rest, self._state, self._out, fresh,
         )  # fmt: skip
         held = text[self._state[kernel.HELD] : block.length]
