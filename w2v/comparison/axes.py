@@ -45,7 +45,7 @@ def linear_axis(values: Iterable[float], start: float, end: float, *, zero: bool
     values = list(values)
     low, high = (0.0 if zero else min(values)), max(values)
     # Values that are all but equal are not blown up into differences.
-    room = max(_ROOM * (high - low), 0.001 * max(abs(low), abs(high)), 1e-9)
+    room = max(_ROOM * (high - low), 0.001 * max(abs(low), abs(high))) or 1.0
     low, high = (low if zero else low - room), high + (_ROOM * room if zero else room)
     step = _round_step((high - low) / (count + 1))
     ticks = range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from w2v.comparison.axes import Axis, asks_for_log, linear_axis, log_axis, tick_text
-from w2v.comparison.drawing import FONT, Drawing, Line, Mark, Shape, Text, text_width
+from w2v.comparison.drawing import FONT, Drawing, Line, Mark, Shape, Text, fitted, text_width
 from w2v.comparison.labels import Frame, place_labels, place_on_line, sampled
 from w2v.comparison.palette import Style
 
@@ -85,7 +85,7 @@ def _draw(panel: Panel, x_axis: Axis, y_axis: Axis, x_label: str) -> Drawing:
 
 def _frame(panel: Panel, x_axis: Axis, y_axis: Axis, x_label: str) -> list[Shape]:
     bottom, right = y_axis.start, x_axis.end
-    shapes: list[Shape] = [Text(0, 14, panel.title, bold=True, size=FONT + 1)]
+    shapes: list[Shape] = [Text(0, 14, fitted(panel.title, WIDTH, FONT + 1), bold=True, size=FONT + 1)]
     shapes.append(Text(0, 31, panel.y_label, "muted", FONT - 1))
     for tick in y_axis.ticks:
         height = y_axis(tick)

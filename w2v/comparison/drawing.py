@@ -73,6 +73,15 @@ class Drawing:
     shapes: list[Shape] = field(default_factory=list)
 
 
+def fitted(text: str, width: float, size: float = FONT) -> str:
+    """``text``, or as much of it as takes no more than ``width``, with an ellipsis."""
+    if text_width(text, size) <= width:
+        return text
+    while text and text_width(text + "…", size) > width:
+        text = text[:-1]
+    return text + "…"
+
+
 def text_width(text: str, size: float = FONT) -> float:
     """Pixels that ``text`` takes at most in an ordinary sans-serif; the reader's fonts are not known here."""
     return size * sum(0.4 if c in _NARROW else 0.95 if c in _WIDE else 0.68 if c.isupper() else 0.62 for c in text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
@@ -73,7 +74,10 @@ def _save(figure: Any, path: Path) -> None:  # noqa: ANN401
     from PIL import Image  # matplotlib needs it to write a PNG
 
     buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=100 * _SCALE)
+    with warnings.catch_warnings():
+        # Characters that matplotlib's font lacks are drawn as boxes; the page shows them.
+        warnings.filterwarnings("ignore", message="Glyph")
+        figure.savefig(buffer, format="png", dpi=100 * _SCALE)
     Image.open(buffer).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(path, "png", optimize=True)
 
 
@@ -143,7 +147,7 @@ def _text(axes: Any, text: Text, left: float, top: float, order: int = 0) -> Non
     drawn = axes.text(
         left + text.x,
         top + text.y,
-        text.text,
+        text.text.encode("utf-8", "replace").decode(),  # names of files may hold what is no text
         color=_light(text.colour),
         fontsize=text.size * _POINT,
         ha={"start": "left", "middle": "center", "end": "right"}[text.anchor],

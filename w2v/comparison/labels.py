@@ -26,7 +26,7 @@ class Box:
     def clashes(self, other: Box) -> bool:
         """Whether two texts overlap."""
         beside = self.left < other.left + other.width and other.left < self.left + self.width
-        return beside and abs(self.y - other.y) < _HEIGHT
+        return beside and abs(self.y - other.y) < _HEIGHT - 0.01
 
     def covers(self, samples: Sequence[Point]) -> int:
         """How many of the points lie beneath the text."""
@@ -112,9 +112,14 @@ def _apart(heights: Sequence[float], frame: Frame) -> list[float]:
             groups[-1] += last
     apart = list(heights)
     for group in groups:
-        top = max(frame.top + _HEIGHT / 2, min(_top(group, heights), frame.bottom - _HEIGHT * (len(group) - 0.5)))
         for place, index in enumerate(group):
-            apart[index] = top + _HEIGHT * place
+            apart[index] = _top(group, heights) + _HEIGHT * place
+    # Back into the frame, the ones before them moving on where they are met.
+    least, most = frame.top + _HEIGHT / 2, frame.bottom - _HEIGHT / 2
+    for place, index in enumerate(order):
+        apart[index] = max(apart[index], least if place == 0 else apart[order[place - 1]] + _HEIGHT)
+    for place, index in enumerate(reversed(order)):
+        apart[index] = min(apart[index], most if place == 0 else apart[order[-place]] - _HEIGHT)
     return apart
 
 

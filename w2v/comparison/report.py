@@ -32,7 +32,7 @@ def write_report(record: dict[str, Any], folder: Path) -> list[str]:
     """
     charts = charts_of(record)
     with atomic_file(Path(folder) / PAGE) as temporary:
-        temporary.write_text(build_report(record, charts), encoding="utf-8", newline="\n")
+        temporary.write_bytes(build_report(record, charts).encode("utf-8", "replace"))
     try:
         write_figures(charts, machine_line(record), folder)
     except MissingExtraError:
@@ -187,8 +187,9 @@ def _setup(record: Record) -> str:
     }  # fmt: skip
     options = mapping_of(record.get("settings")).items()
     settings = {key: value_text(value) for key, value in options if value is not None}
-    lists = [_definitions("Machine", about), _definitions("Corpus", text), _definitions("Options of all", settings)]
-    body = f'<div class="beside">{"".join(lists)}</div>' if any(lists) else ""
+    lists = _definitions("Machine", about) + _definitions("Corpus", text)
+    body = f'<div class="beside">{lists}</div>' if lists else ""
+    body += _definitions("Options of all runs", settings, "options")
     body += tables.differences_table(record) + tables.evaluation_table(record)
     return body + _details("Each run", tables.runs_table(record))
 
@@ -201,10 +202,10 @@ def _heldout_hashes(corpus: Record) -> dict[str, object]:
     return {f"Held-out SHA-256, seed {seed}": value for seed, value in seeds.items()}
 
 
-def _definitions(title: str, pairs: Record) -> str:
+def _definitions(title: str, pairs: Record, kind: str = "") -> str:
     known = {name: value for name, value in pairs.items() if value not in (None, "")}
     rows = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in known.items())
-    return f"<div><h3>{title}</h3><dl>{rows}</dl></div>" if known else ""
+    return f'<div class="facts-list {kind}"><h3>{title}</h3><dl>{rows}</dl></div>' if known else ""
 
 
 def _title(record: Record) -> str:

@@ -81,7 +81,13 @@ def summary_table(record: Record, summary: Sequence[dict[str, Any]]) -> str:
         cells += [size(entry.get("peak_host_bytes")), size(entry.get("peak_device_bytes"))]
         cells += [spread(scores.get(row.get("name")), decimals=1) for row in evaluations]
         rows.append([named(entry), *map(escape, cells)])
-    return table("Speed, memory and final scores", heads, rows)
+    return table("Speed, memory and final scores", *_without_empty(heads, rows))
+
+
+def _without_empty(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> tuple[list[str], list[list[str]]]:
+    """Without the columns that nothing is known of, as a GPU's memory is of a run without one."""
+    kept = [at for at in range(len(heads)) if at == 0 or any(row[at] != NONE for row in rows)]
+    return [heads[at] for at in kept], [[row[at] for at in kept] for row in rows]
 
 
 def _evaluation_head(row: Record) -> str:

@@ -151,13 +151,14 @@ def _prefix(value: float) -> tuple[float, str]:
 def _decimals(value: float, significant: int) -> int:
     if value == 0:
         return 0
-    return max(0, significant - 1 - math.floor(math.log10(abs(value)) + 1e-12))
+    exponent = int(f"{value:.{significant - 1}e}".partition("e")[2])  # of the rounded value: 9.999 is 10.0
+    return max(0, significant - 1 - exponent)
 
 
 def _small(sd: float, places: int) -> str:
     """A spread that rounds to nothing is not said to be nothing."""
     least = 10.0**-places
-    return f"<{_SPACE}{fixed(least, places)}" if 0 < sd < least / 2 else fixed(sd, places)
+    return f"<{fixed(least, places)}" if 0 < sd < least / 2 else fixed(sd, places)
 
 
 def _signed(text: str) -> str:
