@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from w2v.comparison.pair_stream import pair_batches
 from w2v.corpus import CorpusOptions, encode_corpus
 
 SCRIPTS = Path(__file__).parent.parent / "scripts"
@@ -73,10 +74,10 @@ def test_both_sides_get_the_same_pairs(bench, words, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["bench_softmax", str(words), *OPTIONS])
     ours = bench.Ours("adaptive", encode_corpus([words], CorpusOptions(min_count=1)), bench.parse())
     count = ours.objective.counts.size
-    pairs = list(bench.batches_of_pairs(ours.config, ours.objective, ours.ids))
+    pairs = [batch.pairs for batch in pair_batches(ours.config, ours.objective, ours.ids)]
     pieces = list(ours.backend.pieces(ours.ids, 0))
     assert len(pieces) == len(pairs) > 5
-    for piece, (inputs, ranks) in zip(pieces, pairs, strict=True):
+    for piece, (inputs, ranks, _) in zip(pieces, pairs, strict=True):
         assert piece.pairs == inputs.size == ranks.size
         assert piece.batch.inputs.tolist() == np.unique(inputs).tolist()
         np.testing.assert_array_equal(piece.batch.weights, np.unique(inputs, return_counts=True)[1])
