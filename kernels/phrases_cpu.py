@@ -409,6 +409,7 @@ def score_pairs(ids, keys, words, entries, rule, threshold, carry, marks, found,
     shift = _shift(entries)
     left = np.int64(carry[LEFT_COUNT])
     left_power = carry[LEFT_POWER]
+    least = np.uint64(rule[4])
     pairs = 0
     count = ids.shape[0]
     for at in range(count):
@@ -426,14 +427,14 @@ def score_pairs(ids, keys, words, entries, rule, threshold, carry, marks, found,
         right = np.int64(words[row, COUNT])
         if keys[at] != _U0:
             slot = _slot_of(keys[at], entries, shift)
+            flag = REJECTED * np.uint64((left_power ^ _BASE) | (words[row, POWER] ^ _BASE) == _U0)
             counted = entries[slot, 1]
-            pair = np.int64(counted & _COUNT_BITS)
-            simple = (left_power ^ _BASE) | (words[row, POWER] ^ _BASE) == _U0
-            # One branch, which is rarely taken.
-            if (pair >= rule[4]) & ~(simple & (counted & REJECTED != _U0)):
+            # One branch, which is rarely taken: a flag makes the difference too large, as a count too small does.
+            if (counted & (_COUNT_BITS | flag)) - least < REJECTED - least:
+                pair = np.int64(counted & _COUNT_BITS)
                 score = score_pair(rule[0], left, right, pair, rule[1], rule[2], rule[3])
                 if not score > threshold:
-                    entries[slot, 1] = counted | (REJECTED * np.uint64(simple))
+                    entries[slot, 1] = counted | flag
                 else:
                     found[pairs, 0] = keys[at]
                     found[pairs, 1] = np.uint64(pair)
