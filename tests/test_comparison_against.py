@@ -162,7 +162,7 @@ def test_gensim_heldout_is_what_gensim_scores(gensim, corpus):
     # And not that of a tree that knows nothing: a coin at each node.
     coins = np.log(2) * np.diff(against_gensim.path_tables(model.wv).offsets)
     targets = target_counts(heldout, config, len(words))
-    assert measure() < 0.95 * (coins @ targets) / targets.sum()
+    assert measure() < 0.97 * (coins @ targets) / targets.sum()
 
 
 @pytest.mark.parametrize(("model", "objective"), [("skipgram", "ns"), ("skipgram", "hs"), ("cbow", "hs")])
