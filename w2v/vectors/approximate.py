@@ -30,7 +30,7 @@ _LEARNED_FROM, _ROUNDS = 64, 10
 _LEAST_ROWS = 32
 # Queries to choose the number of cells by, and others to measure the recall with: half of each are words that people
 # ask about, half any words.
-_CHOOSING, _MEASURING, _FREQUENT = 100, 200, 20_000
+_CHOOSING, _MEASURING, _FREQUENT = 200, 200, 20_000
 # As many of the nearest rows of each of these queries are known exactly.
 _KNOWN = 100
 # Inner products of unit vectors are equal up to their rounding.
@@ -88,30 +88,40 @@ class ApproximateIndex:
         ((rows, similarities),) = self.best(normalise_rows(vector[None]), topn)
         return [(self._words[row], value) for row, value in zip(rows, similarities, strict=True)]
 
-    def recall(self, count: int, choosing: bool = False) -> float:
+    def recall(self, count: int) -> float:
         """The share of the ``count`` nearest rows (100 at most) that are found, on the mean of the measured queries.
 
-        A row that is as near as the last of them counts as one of them. With ``choosing`` it is that of the queries
-        by which the number of cells is chosen. 1 where there is nothing to find.
+        A row that is as near as the last of them counts as one of them. 1 where there is nothing to find.
         """
-        part = self._part(choosing)
-        asked, nearest = self._found.sample[part], self._found.similarities[part, :count]
-        if not nearest.size:
-            return 1.0
-        points = normalise_rows(self._vectors[asked], self._norms[asked])
-        rows, similarities = self._search(points, nearest.shape[1] + 1)
-        others = (rows >= 0) & (rows != asked[:, None])
-        near = others & (similarities >= nearest[:, -1:] - _ROUNDING)
-        return float(np.minimum(near.sum(axis=1) / nearest.shape[1], 1).mean())
+        return float(self._shares(count, self._part(choosing=False)).mean())
+
+    def surely_recalls(self, share: float, count: int) -> bool:
+        """Whether ``share`` of the ``count`` nearest rows are found for the queries to choose by, and a margin.
+
+        The margin is the standard error of their mean, since other queries may do worse than these.
+        """
+        shares = self._shares(count, self._part(choosing=True))
+        return float(shares.mean() - shares.std() / math.sqrt(len(shares))) >= share
 
     def measured(self, count: int) -> tuple[int, int]:
         """What ``recall(count)`` is measured on: (how many nearest rows, how many queries)."""
-        return min(count, self._found.similarities.shape[1]), len(self._found.sample[self._part(False)])
+        return min(count, self._found.similarities.shape[1]), len(self._found.sample[self._part(choosing=False)])
 
     def _part(self, choosing: bool) -> slice:
         """The queries to choose by, or the others."""
         end = len(self._found.sample) * _CHOOSING // (_CHOOSING + _MEASURING)
         return slice(0, end) if choosing else slice(end, None)
+
+    def _shares(self, count: int, part: slice) -> np.ndarray:
+        """The share (q,) of its ``count`` nearest rows that is found for each query of a part of the sample."""
+        asked, nearest = self._found.sample[part], self._found.similarities[part, :count]
+        if not nearest.size:
+            return np.ones(1)
+        points = normalise_rows(self._vectors[asked], self._norms[asked])
+        rows, similarities = self._search(points, nearest.shape[1] + 1)
+        others = (rows >= 0) & (rows != asked[:, None])
+        near = others & (similarities >= nearest[:, -1:] - _ROUNDING)
+        return np.minimum(near.sum(axis=1) / nearest.shape[1], 1)
 
     def _search(self, points: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
         """Rows (Q, count), -1 where there are no more, and cosines (Q, count); equal ones go by row."""
@@ -207,7 +217,7 @@ def _sample(rows: int) -> np.ndarray:
 def _cells_enough(index: ApproximateIndex, recall: float, topn: int) -> int:
     """The number of cells, 1, 2, 4 ... or all, at which the queries to choose by are answered with ``recall``."""
     index.probes = 1 if recall < 1 else index.cells
-    while index.probes < index.cells and index.recall(topn, choosing=True) < recall:
+    while index.probes < index.cells and not index.surely_recalls(recall, topn):
         index.probes = min(2 * index.probes, index.cells)
     return index.probes
 
