@@ -180,6 +180,23 @@ def test_lowercase(tmp_path):
     assert (tmp_path / "out.txt").read_bytes() == wanted.encode("utf-8", "surrogateescape")
 
 
+def test_lower_casing_does_not_move_the_ends_of_blocks(tmp_path, monkeypatch):
+    monkeypatch.setattr(phrase_passes, "BLOCK_SIZE", 512)
+    path = write(tmp_path / "in.txt", [["ÉÉÉ", "Íz"]] * 600)
+    ends = []
+    for threads, lowercase in ((1, False), (1, True), (3, True)):
+        counting = phrase_passes.Counting([Source(path)], PhraseOptions(), lowercase)
+        ends.append([])
+        commit = counting.commit
+        monkeypatch.setattr(
+            counting, "commit", lambda block, commit=commit: (ends[-1].append(block.read), commit(block))
+        )
+        counting.run(threads, lambda done: None)
+        assert counting.tokens == 1200
+    assert ends[0] == ends[1] == ends[2]
+    assert len(ends[0]) > 10
+
+
 def test_tables_never_hold_more_than_the_bound(tmp_path, monkeypatch):
     sizes, full = [], []
     original = CountTable._add

@@ -26,8 +26,18 @@ class PhraseBlock(Block):
 
     described = np.empty((0, 4), np.uint64)
     bad_bytes = 0
+    read = 0
     _room = described
+    _reading = bytearray()
     _filled = np.empty(0, np.uint32)
+
+    def fill(self, reader: BlockReader) -> bool:
+        """Read the next block; False after the last one. What is read into never becomes the lower-cased text, whose
+        size would then decide where the next block ends."""
+        self._reading, self.length = reader.fill(self._reading or self.buffer)
+        self.buffer = self._reading
+        self.read = self.length
+        return self.length > 0
 
     def lower(self) -> None:
         """Lower-case the text; bytes that are not UTF-8 stay as they are."""
@@ -84,7 +94,6 @@ class Reading:
 
     def work(self, block: PhraseBlock) -> None:
         """Tokenize a block and fingerprint its words."""
-        block.read = block.length
         if self._lowercase:
             block.lower()
         block.tokenize()
@@ -98,8 +107,7 @@ class Reading:
         kernel.pair_keys(block.ids, block.described, self.carry, self.keys)
 
     def _produce(self, block: PhraseBlock) -> bool:
-        block.buffer, block.length = self._reader.fill(block.buffer)
-        return block.length > 0
+        return block.fill(self._reader)
 
 
 class Counting(Reading):
