@@ -73,7 +73,7 @@ class Page(html.parser.HTMLParser):
             self.tables[self._caption] = self._rows
 
     def handle_data(self, data):
-        data = data.replace("\N{NO-BREAK SPACE}", " ")
+        data = plain(data)
         if "style" not in self.open:
             self.text += data
         if "caption" in self.open:
@@ -93,7 +93,7 @@ def written(record: dict[str, Any], folder: Path) -> Page:
 
 
 def plain(text: str) -> str:
-    return text.replace("\N{NO-BREAK SPACE}", " ")
+    return text.replace("\N{NO-BREAK SPACE}", " ").replace("\N{NON-BREAKING HYPHEN}", "-")
 
 
 @pytest.fixture(scope="module")
@@ -343,6 +343,9 @@ def test_failed_runs_show_their_error():
 def test_without_evaluation_files(tmp_path):
     page = written(make_record(models=("skipgram",), seeds=(1,), evaluation=[]), tmp_path)
     assert "No evaluation files were given" in page.text
+    assert page.sections == ["summary", "likelihood", "speed", "setup", "notes"]
+    assert "Speed and memory" in page.tables
+    assert "Scored points" in page.tables
     assert {path.stem for path in tmp_path.glob("*.png")} == {"heldout", "words-per-second", "time-split"}
     assert "Seconds of training to a given score" not in page.tables
 

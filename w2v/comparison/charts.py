@@ -31,6 +31,7 @@ from w2v.comparison.wording import (
 
 NAMES = ("time-to-quality", "epochs-to-quality", "heldout", "words-per-second", "time-split")
 _PANELS_A_LINE = 3
+_SEEN = 0.001
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,8 @@ def _splits(summary: Sequence[dict[str, Any]]) -> Chart | None:
             rows.append(SplitRow(full_name(entry), parts, f"{seconds_text(sum(parts.values()))} s"))
     if not rows:
         return None
-    phases = [phase for phase in PHASES if any(row.parts[phase] for row in rows)]
+    # The key has what can be seen: a hair of the longest bar.
+    phases = [phase for phase in PHASES if any(row.parts[phase] >= _SEEN * sum(row.parts.values()) for row in rows)]
     title = "Where the time of a run goes"
     caption = (
         "Each bar is one run, the mean over its seeds; its seconds stand behind it. Scoring is no part of training."

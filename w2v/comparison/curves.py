@@ -106,11 +106,9 @@ def _frame(panel: Panel, x_axis: Axis, y_axis: Axis, x_label: str) -> list[Shape
 def _curve(curve: Curve, x_axis: Axis, y_axis: Axis) -> list[Shape]:
     style = curve.style
     shapes: list[Shape] = [Line(_pixels(curve, x_axis, y_axis), style.colour, 1.8, style.dash)]
+    shapes += [Line(bar, style.colour) for bar in _bars_of(curve, x_axis, y_axis)]
     for point in curve.points:
         x, y = x_axis(point.x), y_axis(point.y)
-        if point.sd:
-            low, high = y_axis(point.y - point.sd), y_axis(point.y + point.sd)
-            shapes.append(Line(((x, low), (x, high)), style.colour))
         shapes.append(Mark(x, y, style.mark, style.colour, style.hollow, f"{curve.label}, {point.note}"))
     return shapes
 
@@ -118,7 +116,8 @@ def _curve(curve: Curve, x_axis: Axis, y_axis: Axis) -> list[Shape]:
 def _labels(panel: Panel, x_axis: Axis, y_axis: Axis) -> list[Shape]:
     """The names of the curves at their ends, with a line to those that had to go far, and of the level."""
     curves = [_pixels(curve, x_axis, y_axis) for curve in panel.curves]
-    samples = [sample for curve in curves for sample in sampled(curve)]
+    bars = [bar for curve in panel.curves for bar in _bars_of(curve, x_axis, y_axis)]
+    samples = [sample for line in [*curves, *bars] for sample in sampled(line)]
     frame = Frame(_LEFT, WIDTH, _TOP - FONT, y_axis.start)
     ends = [curve[-1] for curve in curves]
     boxes = place_labels(ends, [curve.label for curve in panel.curves], samples, frame)
@@ -136,6 +135,15 @@ def _labels(panel: Panel, x_axis: Axis, y_axis: Axis) -> list[Shape]:
 
 def _pixels(curve: Curve, x_axis: Axis, y_axis: Axis) -> tuple[tuple[float, float], ...]:
     return tuple((x_axis(point.x), y_axis(point.y)) for point in curve.points)
+
+
+def _bars_of(curve: Curve, x_axis: Axis, y_axis: Axis) -> list[tuple[tuple[float, float], ...]]:
+    """Upright lines of a standard deviation on either side of each point."""
+    return [
+        tuple((x_axis(point.x), y_axis(point.y + sign * point.sd)) for sign in (-1, 1))
+        for point in curve.points
+        if point.sd
+    ]
 
 
 def _description(panel: Panel, x_label: str) -> str:

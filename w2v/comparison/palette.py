@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 # Of every name the colour on light and on dark paper. The four hues are those that people with any of the common
-# colour deficiencies tell apart (blue, vermilion, green, purple); marks and labels say the same once more.
+# colour deficiencies tell apart (blue, vermilion, green, magenta); marks and labels say the same once more.
 COLOURS: dict[str, tuple[str, str]] = {
     "paper": ("#ffffff", "#14171c"),
     "ink": ("#1b1e23", "#e7e9ec"),
@@ -14,8 +14,8 @@ COLOURS: dict[str, tuple[str, str]] = {
     "axis": ("#9aa1ab", "#6a7280"),
     "ns": ("#0a66b0", "#5cb3f0"),
     "hs": ("#c2461f", "#f5915f"),
-    "class": ("#00785c", "#3ac79f"),
-    "adaptive": ("#8b4a9c", "#d79be4"),
+    "class": ("#00735a", "#4adeb0"),
+    "adaptive": ("#a3297a", "#f07ab0"),
     "full": ("#3d4148", "#cfd4da"),
     "other": ("#7a5c00", "#d8b24a"),
     "read": ("#b9d3ea", "#27425c"),

@@ -74,12 +74,13 @@ def machine_line(record: Record) -> str:
 def _sections(record: Record, summary: Sequence[dict[str, Any]], charts: Sequence[Chart]) -> list[str]:
     drawn = {chart.name: _chart(chart) for chart in charts}
     curves = [drawn.get("time-to-quality"), _reaching(record, summary), drawn.get("epochs-to-quality")]
-    points = tables.points_table(record, summary)
+    points = _details("The numbers behind the curves", tables.points_table(record, summary))
+    heldout = drawn.get("heldout", "") if any(curves) else drawn.get("heldout", "") + points
     bars = "".join(drawn.get(name, "") for name in ("words-per-second", "time-split"))
     return [
         _section("summary", "Summary", _summary(record, summary)),
-        _section("quality", "Quality against time", *curves, _details("The numbers behind the curves", points)),
-        _section("likelihood", "Likelihood", _likelihood(record, summary, drawn.get("heldout", ""))),
+        _section("quality", "Quality against time", *curves, points if any(curves) else ""),
+        _section("likelihood", "Likelihood", _likelihood(record, summary, heldout)),
         _section("speed", "Speed", bars and f'<div class="pair">{bars}</div>', _split(record, summary)),
         _section("failures", "Failed runs", tables.failures_table(record)),
         _section("setup", "Setup", _setup(record)),

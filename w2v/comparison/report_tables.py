@@ -81,7 +81,8 @@ def summary_table(record: Record, summary: Sequence[dict[str, Any]]) -> str:
         cells += [size(entry.get("peak_host_bytes")), size(entry.get("peak_device_bytes"))]
         cells += [spread(scores.get(row.get("name")), decimals=1) for row in evaluations]
         rows.append([named(entry), *map(escape, cells)])
-    return table("Speed, memory and final scores", *_without_empty(heads, rows))
+    caption = "Speed, memory and final scores" if evaluations else "Speed and memory"
+    return table(caption, *_without_empty(heads, rows))
 
 
 def _without_empty(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> tuple[list[str], list[list[str]]]:
@@ -92,7 +93,9 @@ def _without_empty(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> tuple
 
 def _evaluation_head(row: Record) -> str:
     covered = f"{whole(row.get('covered'))} of {whole(row.get('total'))}"
-    return f"{escape(evaluation_name(str(row.get('name'))))}<br><small>{escape(covered)}</small>"
+    # In a narrow heading a name may break at its spaces alone.
+    name = escape(evaluation_name(str(row.get("name")))).replace("-", "\N{NON-BREAKING HYPHEN}")
+    return f"{name}<br><small>{escape(covered)}</small>"
 
 
 def seeds_line(summary: Sequence[dict[str, Any]]) -> str:
