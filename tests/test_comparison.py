@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from w2v.cli import cli
+from w2v.cli.compare import _command_line
 from w2v.comparison import launch, session
 from w2v.comparison.hashes import sha256_of_array, sha256_of_draw
 from w2v.comparison.launch import launch as launch_run
@@ -241,6 +242,14 @@ def test_a_run_that_cannot_be_done_is_a_line(tmp_path):
     assert "absent" in entry["error"]
     assert "\n" not in entry["error"]
     assert (entry["name"], entry["points"]) == ("skipgram-ns-1", [])
+
+
+def test_the_worker_by_hand(tmp_path):
+    spec, result = tmp_path / "spec.json", tmp_path / "result.json"
+    spec.write_text(spec_for(tmp_path / "absent").to_json(), encoding="utf-8")
+    command = [sys.executable, "-m", "w2v.comparison.worker", spec, result]
+    subprocess.run(command, stdin=subprocess.DEVNULL, check=True, cwd=Path(__file__).parent.parent, timeout=100)
+    assert json.loads(result.read_text("utf-8"))["status"] == "failed"
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
@@ -726,6 +735,13 @@ def test_tables_for_people():
     assert times[-1].split()[-1] == "never"
     assert "none yet" in parts["Scores after 6.0 s of training, the time of the fastest"]
     assert "device MB" not in text
+    speed = parts["Speed of training"].splitlines()
+    assert next(line for line in speed if line.startswith("skipgram-ns")).split()[1:5] == [
+        "1.50",
+        "±",
+        "0.71",
+        "0.500",
+    ]
 
 
 def test_the_loss_of_ns_is_in_no_column_of_likelihood():
@@ -741,6 +757,12 @@ def test_the_loss_of_ns_is_in_no_column_of_likelihood():
                 assert likelihoods == [None] * len(likelihoods)
             else:
                 assert found["ns_loss"] is None
+
+
+def test_folders_are_no_part_of_the_command(monkeypatch):
+    words = ["/usr/bin/w2v", "compare", "../a/text.txt", "--pairs=/home/x/ws.tsv", "-o", "out/", "--alpha", "0.1"]
+    monkeypatch.setattr(sys, "argv", words)
+    assert _command_line() == "w2v compare text.txt --pairs=ws.tsv -o out --alpha 0.1"
 
 
 def test_wide_characters_line_up():

@@ -352,7 +352,13 @@ def _refuse_inside(out: Path, corpus: Sequence[str]) -> None:
 
 def _command_line() -> str:
     """What was asked for. Folders say nothing about a figure, and belong to whoever ran it."""
-    return " ".join(["w2v", *(Path(word).name if os.sep in word else word for word in sys.argv[1:])])
+    return " ".join(["w2v", *(_without_folder(word) for word in sys.argv[1:])])
+
+
+def _without_folder(word: str) -> str:
+    """``--pairs=ws.tsv`` of ``--pairs=/home/x/ws.tsv``."""
+    option, equals, value = word.rpartition("=") if word.startswith("-") else ("", "", word)
+    return option + equals + (Path(value).name or value)
 
 
 def _note(line: str, notes: list[str]) -> None:

@@ -11,12 +11,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from w2v.comparison.plan import RunSpec
-from w2v.comparison.worker import TIED, blank_entry
+from w2v.comparison.worker import GRACE, TIED, blank_entry
 
 # The file descriptor, which is there even where ``sys.stderr`` is not a file; what a library prints goes there too.
 _STDERR = 2
-# Seconds that an interrupted run has to end by itself.
-_GRACE = 5.0
 
 
 def launch(spec: RunSpec) -> dict[str, Any]:
@@ -44,8 +42,14 @@ def launch(spec: RunSpec) -> dict[str, Any]:
 
 
 def _interpreter() -> list[str]:
-    """Python as it runs here, with the same places to import from: installed, from a checkout, or embedded."""
-    code = f"import sys; sys.path[:] = {sys.path!r}; from w2v.comparison.worker import main; sys.exit(main())"
+    """Python as it runs here, with the same places to import from, whether installed or not.
+
+    Until ``main`` runs, Ctrl-C ends it without a word.
+    """
+    code = (
+        f"import sys; sys.path[:] = {sys.path!r}; import signal; signal.signal(signal.SIGINT, signal.SIG_DFL); "
+        "from w2v.comparison.worker import main; sys.exit(main())"
+    )
     return [sys.executable, "-c", code]
 
 
@@ -54,7 +58,7 @@ def _end(child: subprocess.Popen) -> None:
     if child.poll() is None:
         child.terminate()
         try:
-            child.wait(_GRACE)
+            child.wait(GRACE)
         except subprocess.TimeoutExpired:
             child.kill()
             child.wait()

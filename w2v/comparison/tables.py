@@ -6,6 +6,7 @@ The loss of ns is no −log p: it has a column of its own everywhere, and none o
 from __future__ import annotations
 
 import csv
+import math
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -163,8 +164,7 @@ def _speed(record: Record) -> Table:
     rows = [
         [
             _title(case, record),
-            *(_spread(case[name], _millions) for name in ("words_per_second", "kept_words_per_second")),
-            _spread(case["pairs_per_second"], _millions),
+            *(_rate(case[name]) for name in ("words_per_second", "kept_words_per_second", "pairs_per_second")),
             _spread(case["train_seconds"], _number),
             _megabytes(case["peak_host_bytes"]),
             _megabytes(case["peak_device_bytes"]),
@@ -253,6 +253,14 @@ def _run_seconds_to(run: Record, name: str, targets: Mapping[str, float]) -> flo
 
 def _millions(value: float | None) -> str:
     return "?" if value is None else f"{value / 1e6:.3g}"
+
+
+def _rate(value: Mapping[str, float | None] | None) -> str | None:
+    """Millions, both numbers to the third digit of the mean."""
+    if value is None:
+        return None
+    digits = max(0, 2 - math.floor(math.log10(max(value["mean"], 1) / 1e6)))
+    return _spread(value, lambda number: f"{number / 1e6:.{digits}f}")
 
 
 def _number(value: float | None) -> str:

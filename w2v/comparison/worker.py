@@ -1,16 +1,19 @@
 """One run in a fresh process: ``python -m w2v.comparison.worker SPEC.json RESULT.json [--tied]``.
 
 SPEC.json is a ``RunSpec``; RESULT.json gets an entry of "runs" in compare.json. ``--tied``: end with standard input,
-so that no process is left behind when the comparison that holds its other end is killed.
+so that no process is left behind when the comparison that holds its other end is killed. SIGTERM and the end of
+standard input unwind like Ctrl-C, so that temporary files go.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 import time
 import traceback
+from _thread import interrupt_main
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,8 @@ from typing import Any
 from w2v.comparison.plan import RunSpec
 
 TIED = "--tied"
+#: Seconds that an interrupted run has to end by itself.
+GRACE = 5.0
 _SYSTEMS = {
     "w2v": "w2v.comparison.own",
     "gensim": "w2v.comparison.against_gensim",
@@ -30,9 +35,11 @@ def main(arguments: list[str] | None = None) -> int:
     """Do the run and write its entry; a run that fails is an entry too. Exit status 130 after Ctrl-C."""
     spec_file, result_file, *tied = sys.argv[1:] if arguments is None else arguments
     spec = RunSpec.from_json(Path(spec_file).read_text("utf-8"))
-    if TIED in tied:
-        threading.Thread(target=_end_with_stdin, daemon=True).start()
     try:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.default_int_handler)
+        if TIED in tied:
+            threading.Thread(target=_end_with_stdin, daemon=True).start()
         entry = do_run(spec)
     except KeyboardInterrupt:
         return 130
@@ -118,10 +125,12 @@ def _run(spec: RunSpec) -> dict[str, Any]:
 
 
 def _end_with_stdin() -> None:
-    """Wait until nobody can write to standard input any more, and end at once: nothing here is worth keeping."""
+    """Wait until nobody can write to standard input any more, and end the process."""
     while os.read(sys.stdin.fileno(), 1):
         continue
-    os._exit(1)
+    interrupt_main()
+    time.sleep(GRACE)
+    os._exit(1)  # nothing here is worth keeping
 
 
 if __name__ == "__main__":
