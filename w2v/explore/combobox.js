@@ -33,7 +33,7 @@ class Combobox {
     this.list.replaceChildren(...(blank ? this.rows.map((row, i) => this.option(row, i)) : [this.message()]));
     this.list.scrollTop = 0;
     this.open(this.list.children.length > 0);
-    if (!blank) announce(this.list.textContent);
+    announce(blank ? `${this.rows.length} words` : this.list.textContent);
   }
 
   option(row, i) {

@@ -139,13 +139,13 @@ class MapView {
     this.draw(); // at once: a canvas that was resized is blank
   }
 
-  // Sees all but the farthest hundredth of the words on each side.
+  // Sees all but a few of the words that lie farthest out.
   wholeCamera() {
-    const sides = [0, 1].map((axis) => {
+    const sides = (this.sides ??= [0, 1].map((axis) => {
       const values = this.positions.filter((_, i) => i % 2 === axis).sort();
       const cut = Math.floor(values.length / 250);
       return [values[cut], values[values.length - 1 - cut]];
-    });
+    }));
     const spans = sides.map(([low, high]) => high - low || 1e-3);
     const room = [Math.max(40, this.width - 2 * MARGIN), Math.max(40, this.height - 2 * MARGIN)];
     const [x, y] = sides.map(([low, high]) => (low + high) / 2);
@@ -233,7 +233,7 @@ class MapView {
     // All of a few; of many all but those that lie far off.
     const reach = away[away.length < 6 ? away.length - 1 : Math.floor(away.length * 0.75)] || 0.05;
     const scale = (0.4 * Math.min(this.width, this.height)) / reach;
-    this.fly({ x, y, scale: Math.max(this.whole.scale, Math.min(this.whole.scale * 30, scale)) }, 650);
+    this.fly({ x, y, scale: Math.max(this.whole.scale, Math.min(this.whole.scale * 16, scale)) }, 650);
   }
 
   sees(row) {
@@ -358,10 +358,9 @@ class MapView {
 
   draw() {
     if (!this.width || !theme.colours) return;
-    const zoom = this.camera.scale / this.whole.scale;
     if (this.moved) {
       const strength = this.choice ? theme.colours.dimmed : theme.colours.strength;
-      this.painter.draw(this.camera, zoom, { ...theme.colours.points, strength });
+      this.painter.draw(this.camera, { ...theme.colours.points, strength });
       this.moved = false;
     }
     const context = this.context;
@@ -372,29 +371,29 @@ class MapView {
     context.direction = "ltr";
     context.lineJoin = "round";
     this.boxes = [];
-    if (this.choice) this.drawChoice(context, zoom);
-    this.drawLabels(context, zoom);
+    if (this.choice) this.drawChoice(context);
+    this.drawLabels(context);
     const keyboard = this.byKeyboard !== false && this.overlay.matches(":focus-visible");
     if (keyboard) this.drawMiddle(context);
     const picked = keyboard && this.hovered < 0 ? this.middle() : this.hovered;
     if (picked >= 0) this.drawPill(context, picked);
   }
 
-  radius(row, zoom) {
+  radius(row) {
     const weight = 1 - Math.log(row + 1) / Math.log(this.words.length + 1);
-    return radiusAt(zoom) * (SMALLEST + (LARGEST - SMALLEST) * weight);
+    return radiusAt(this.camera.scale) * (SMALLEST + (LARGEST - SMALLEST) * weight);
   }
 
-  drawLabels(context, zoom) {
+  drawLabels(context) {
     const { labels, camera, width, height } = this, colours = theme.colours;
-    const fade = this.choice ? 0.45 : 1, chosen = new Set(this.choice?.rows);
+    const fade = this.choice ? 0.6 : 1, chosen = new Set(this.choice?.rows);
     let shown = 0;
     for (const row of labels.order) {
       const from = scaleOfStep(labels.step[row]);
       if (from > camera.scale || shown >= SHOWN_LABELS) break;
       const [x, y] = this.where(row);
       if (x < -220 || x > width || y < -10 || y > height + 10 || chosen.has(row)) continue;
-      const tier = labels.tier(row), left = x + LABEL_GAP + (this.radius(row, zoom) - 2);
+      const tier = labels.tier(row), left = x + LABEL_GAP + (this.radius(row) - 2);
       const box = [row, left - 2, y - tier.height / 2, left + labels.width(row) + 2, y + tier.height / 2];
       if (this.choice && this.boxes.some((other) => meet(box, other))) continue;
       shown++;
@@ -414,7 +413,7 @@ class MapView {
     context.fillText(text, x, y);
   }
 
-  drawChoice(context, zoom) {
+  drawChoice(context) {
     const colours = theme.colours, [chief, ...others] = this.choice.rows;
     context.strokeStyle = colours.chosen;
     this.choice.links.forEach(([from, to, cosine]) => {
@@ -427,10 +426,10 @@ class MapView {
       context.stroke();
     });
     context.globalAlpha = 1;
-    for (const row of [...others].reverse()) this.disc(context, row, this.radius(row, zoom) + 1.4);
-    this.disc(context, chief, this.radius(chief, zoom) + 3.4);
-    this.place(context, chief, "700 17px", 22, colours.chosenLabel, zoom);
-    for (const row of others) this.place(context, row, "500 13px", 17, colours.chosenLabel, zoom);
+    for (const row of [...others].reverse()) this.disc(context, row, this.radius(row) + 1.4);
+    this.disc(context, chief, this.radius(chief) + 3.4);
+    this.place(context, chief, "700 17px", 22, colours.chosenLabel);
+    for (const row of others) this.place(context, row, "500 13px", 17, colours.chosenLabel);
   }
 
   disc(context, row, radius) {
@@ -444,15 +443,16 @@ class MapView {
     context.stroke();
   }
 
-  // Writes a label to the right of its point or to the left, where it meets no other; else not at all.
-  place(context, row, font, height, colour, zoom) {
-    const [x, y] = this.where(row), text = this.labels.text(row), gap = LABEL_GAP + this.radius(row, zoom) + 1;
+  // Writes a label to the right of its point, to the left, above or below, where it meets no other; else not at all.
+  place(context, row, font, height, colour) {
+    const [x, y] = this.where(row), text = this.labels.text(row), gap = LABEL_GAP + this.radius(row) + 1;
     context.font = `${font} ${this.family}`;
     const width = context.measureText(text).width;
-    for (const left of [x + gap, x - gap - width]) {
-      const box = [row, left - 2, y - height / 2, left + width + 2, y + height / 2];
+    const away = height / 2 + gap - LABEL_GAP, begin = x - width / 2;
+    for (const [left, line] of [[x + gap, y], [x - gap - width, y], [begin, y - away], [begin, y + away]]) {
+      const box = [row, left - 2, line - height / 2, left + width + 2, line + height / 2];
       if (this.boxes.some((other) => meet(box, other))) continue;
-      this.write(context, text, left, y, context.font, colour);
+      this.write(context, text, left, line, context.font, colour);
       this.boxes.push(box);
       return;
     }

@@ -12,7 +12,7 @@ const theme = {
     this.colours = {
       points: { rare: bytes("rare"), frequent: bytes("frequent") },
       label: colour("ink"), halo: colour("paper"), chosen: colour("chosen"), chosenLabel: colour("chosen-ink"),
-      plate: colour("ink"), plateText: colour("paper"), strength: 0.85, dimmed: 0.3,
+      plate: colour("ink"), plateText: colour("paper"), strength: 0.85, dimmed: 0.42,
     };
     probe.remove();
   },
@@ -134,7 +134,8 @@ function start() {
 
   // --- the parts ---
 
-  const panel = new Panel(data, index, { select: (row) => select(row, true), hover, ask, turn: () => maps.length && join() });
+  const turn = () => maps.length && join(); // the first tab is open before there are maps
+  const panel = new Panel(data, index, { select: (row) => select(row, true), hover, ask, turn });
   const letters = data.models.length > 1 ? LETTERS : [null];
   data.models.forEach((model, i) => {
     const actions = { hover, select: (row) => select(row) };
@@ -163,9 +164,10 @@ function start() {
     if (event.target.closest("input:not([type=radio])")) return;
     const here = maps.filter((map) => map.host.contains(document.activeElement));
     const zoom = (factor) => (here.length ? here : maps).forEach((map) => map.zoomBy(factor));
+    const nearer = () => zoom(1.6), farther = () => zoom(1 / 1.6);
     const acts = {
       "/": () => search.focus(), "?": () => document.getElementById("keys").showModal(), Escape: clear,
-      "+": () => zoom(1.6), "=": () => zoom(1.6), "-": () => zoom(1 / 1.6), "−": () => zoom(1 / 1.6), "_": () => zoom(1 / 1.6),
+      "+": nearer, "=": nearer, "-": farther, "−": farther, _: farther,
       0: () => (here.length ? here : maps).forEach((map) => map.fit()),
     };
     if (!Object.hasOwn(acts, event.key)) return;

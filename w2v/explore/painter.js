@@ -1,11 +1,13 @@
 // The points of a map: by WebGL, or pixel by pixel where there is none. Both draw rare words first, and have
 //   resize(width, height, ratio)   the size in CSS pixels and how many device pixels each has
-//   draw(camera, zoom, tones)      camera: {x, y, scale}; zoom: times the whole map's scale; tones: colours as
-//                                  [r, g, b] of 0..255 (rare, frequent) and strength, the opacity of 0..1
+//   draw(camera, tones)            camera: {x, y, scale}; tones: colours as [r, g, b] of 0..255 (rare, frequent) and
+//                                  strength, the opacity of 0..1
 
-const SMALLEST = 1.05, LARGEST = 3.4; // radii in CSS pixels where the whole map is seen
+const SMALLEST = 1.05, LARGEST = 3.4; // radii in CSS pixels where a unit of the map is as long as USUAL
+const USUAL = 350; // pixels: about a whole map on a desk
 
-const radiusAt = (zoom) => Math.min(3, Math.max(0.9, zoom ** 0.32));
+// Points grow more slowly than what lies between them.
+const radiusAt = (scale) => Math.min(3, Math.max(0.6, (scale / USUAL) ** 0.32));
 
 // 1 for the most frequent word down to 0 for the rarest.
 function weightsOf(size) {
@@ -96,13 +98,13 @@ class WebGLPainter {
     this.gl.viewport(0, 0, this.canvas.width, this.canvas.height);
   }
 
-  draw(camera, zoom, tones) {
+  draw(camera, tones) {
     const gl = this.gl, at = this.places;
     gl.clearColor(0, 0, 0, 0);
     gl.clear(gl.COLOR_BUFFER_BIT);
     gl.uniform2f(at.centre, camera.x, camera.y);
     gl.uniform2f(at.scale, (2 * camera.scale) / this.width, (2 * camera.scale) / this.height);
-    gl.uniform1f(at.radius, radiusAt(zoom));
+    gl.uniform1f(at.radius, radiusAt(camera.scale));
     gl.uniform1f(at.ratio, this.ratio);
     gl.uniform3f(at.rare, ...tones.rare.map((c) => c / 255));
     gl.uniform3f(at.frequent, ...tones.frequent.map((c) => c / 255));
@@ -133,10 +135,10 @@ class PixelPainter {
     this.pixels = new Int32Array(this.image.data.buffer); // signed: the fast kind of integer
   }
 
-  draw(camera, zoom, tones) {
+  draw(camera, tones) {
     const { width, height } = this.canvas, { pixels, positions, levels, ratio } = this;
     const scale = camera.scale * ratio, left = width / 2 - camera.x * scale, top = height / 2 + camera.y * scale;
-    const { discs, reach } = this.discs(zoom, tones);
+    const { discs, reach } = this.discs(camera.scale, tones);
     pixels.fill(0);
     for (let row = this.size - 1; row >= 0; row--) {
       const x = left + positions[2 * row] * scale, y = top - positions[2 * row + 1] * scale;
@@ -153,8 +155,8 @@ class PixelPainter {
     this.context.putImageData(this.image, 0, 0);
   }
 
-  discs(zoom, tones) {
-    const discs = [], unit = radiusAt(zoom) * this.ratio;
+  discs(scale, tones) {
+    const discs = [], unit = radiusAt(scale) * this.ratio;
     for (let level = 0; level < WEIGHTS; level++) {
       const weight = level / (WEIGHTS - 1), radius = unit * (SMALLEST + (LARGEST - SMALLEST) * weight);
       const [r, g, b] = tones.rare.map((c, i) => Math.round(c + (tones.frequent[i] - c) * Math.sqrt(weight)));

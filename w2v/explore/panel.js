@@ -144,7 +144,8 @@ class Panel {
       const line = element("span", "fact");
       if (this.double) line.append(badge(LETTERS[i]));
       const parts = [`#${number(model.ranks[row])} of ${number(model.record.total)} by frequency`];
-      if (model.counts) parts.push(`${number(model.counts[row])} ${model.counts[row] === 1 ? "time" : "times"} in the text`);
+      const count = model.counts?.[row];
+      if (count !== undefined) parts.push(`${number(count)} ${count === 1 ? "time" : "times"} in the text`);
       line.append(parts.join(" · "));
       return line;
     });
@@ -169,9 +170,10 @@ class Panel {
     bar.style.setProperty("--length", Math.max(0, Math.min(1, cosine)));
     button.append(wordElement(this.data.words[row]), element("span", "value", decimals(cosine)), bar);
     if (this.double && places) {
-      const place = places.get(row), other = LETTERS[1 - i];
-      button.classList.toggle("only", place === undefined);
-      button.append(element("span", "note", place === undefined ? `◆ only in ${LETTERS[i]}` : `also ${ordinal(place)} in ${other}`));
+      const place = places.get(row), only = place === undefined;
+      button.classList.toggle("only", only);
+      const note = only ? `◆ only in ${LETTERS[i]}` : `also ${ordinal(place)} in ${LETTERS[1 - i]}`;
+      button.append(element("span", "note", note));
     } else if (!this.double) {
       button.append(element("span", "note", `#${number(this.data.models[0].ranks[row])}`));
     }
@@ -316,7 +318,8 @@ class Panel {
         element("p", "", `${number(data.words.length)} of ${number(total)} words are here, in ${dimensions} dimensions. ` +
           `The map is made by ${data.projection}.${axes} What lies near on the map is a hint; neighbours and analogies ` +
           "are found in all dimensions, among the words of this page."),
-        element("p", "", `Vectors are kept in 8 bits a number. Measured on ${number(Math.min(256, data.words.length))} words: ` +
+        element("p", "", "Vectors are kept in 8 bits a number. Measured on " +
+          `${number(Math.min(256, data.words.length))} words: ` +
           `of a word's ten nearest, ${percent(agreement)} are the exact ones, and no cosine is off by more than ` +
           `${largestError.toFixed(4)}.`),
       );
