@@ -51,6 +51,10 @@ class ApproximateIndex:
         self._centroids.add(found.centroids)
         self._lists = faiss.IndexIVFFlat(self._centroids, size, count, faiss.METRIC_INNER_PRODUCT)
         self._lists.is_trained = True
+        # Lists that grow by doubling would hold half as much again.
+        for cell, rows in enumerate(np.bincount(found.cells, minlength=count).tolist()):
+            self._lists.invlists.resize(cell, rows)
+            self._lists.invlists.resize(cell, 0)
         for start, rows in _unit_blocks(store):
             cells = found.cells[start : start + len(rows)].astype(np.int64)
             self._lists.add_core(len(rows), faiss.swig_ptr(rows), None, faiss.swig_ptr(cells))
