@@ -57,6 +57,7 @@ setup(
         "w2v.backends",
         "w2v.cli",
         "w2v.comparison",
+        "w2v.comparison.report",
         "w2v.corpus",
         "w2v.cost",
         "w2v.explore",
@@ -71,7 +72,7 @@ setup(
     package_dir={"w2v": "w2v", "w2v.kernels": "kernels"},
     package_data={
         "w2v.kernels": ["*.cu", "*.cuh", "*.md"],
-        "w2v.comparison": ["*.html", "*.css", "*.js"],
+        "w2v.comparison.report": ["*.html", "*.css"],
         "w2v.explore": ["*.html", "*.css", "*.js"],
     },
     install_requires=["numpy>=1.24", "numba>=0.59", "click>=8.1", "tqdm>=4.64", "threadpoolctl>=3.1"],

@@ -11,15 +11,15 @@ import pytest
 from browser import Browser, browser  # noqa: F401
 from comparison_records import EVALUATION, OBJECTIVES, make_record
 
-from w2v.comparison.axes import linear_axis, log_axis, tick_text
-from w2v.comparison.charts import NAMES, charts_of
-from w2v.comparison.curves import WIDTH
-from w2v.comparison.drawing import Drawing, Mark, Text, text_width
-from w2v.comparison.findings import findings, missing_names
-from w2v.comparison.labels import Box, Frame, place_labels
-from w2v.comparison.palette import COLOURS, PHASES, style_of
-from w2v.comparison.report import build_report, write_report
-from w2v.comparison.wording import digits, rate, seconds_text, size, spread, target_text
+from w2v.comparison.report.axes import linear_axis, log_axis, tick_text
+from w2v.comparison.report.charts import NAMES, charts_of
+from w2v.comparison.report.curves import WIDTH
+from w2v.comparison.report.drawing import Drawing, Mark, Text, text_width
+from w2v.comparison.report.findings import findings, missing_names
+from w2v.comparison.report.labels import Box, Frame, place_labels
+from w2v.comparison.report.page import build_report, write_report
+from w2v.comparison.report.palette import COLOURS, PHASES, style_of
+from w2v.comparison.report.wording import digits, rate, seconds_text, size, spread, target_text
 from w2v.errors import OutputError
 
 OTHERS = (("gensim", "skipgram", "ns"), ("gensim", "skipgram", "hs"), ("torch", "skipgram", "adaptive"))

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from w2v.comparison.charts import is_likelihood, unigram_nats
 from w2v.comparison.plan import OTHER_SYSTEMS, case_name
-from w2v.comparison.wording import (
+from w2v.comparison.report.charts import is_likelihood, unigram_nats
+from w2v.comparison.report.wording import (
     Record,
     digits,
     evaluation_name,

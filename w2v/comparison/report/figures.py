@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from w2v.atomic import atomic_file
-from w2v.comparison.charts import NAMES, Chart
-from w2v.comparison.drawing import Drawing, Line, Mark, Rect, Shape, Text, text_width
-from w2v.comparison.palette import COLOURS
-from w2v.comparison.svg import MARK_CORNERS, MARK_RADIUS
+from w2v.comparison.report.charts import NAMES, Chart
+from w2v.comparison.report.drawing import Drawing, Line, Mark, Rect, Shape, Text, text_width
+from w2v.comparison.report.palette import COLOURS
+from w2v.comparison.report.svg import MARK_CORNERS, MARK_RADIUS
 from w2v.errors import require
 
 # Pixels of the file for one of a drawing, and what lies around and between drawings.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from w2v.comparison.drawing import FONT, text_width
+from w2v.comparison.report.drawing import FONT, text_width
 
 _HEIGHT = FONT + 2
 _GAP = 8

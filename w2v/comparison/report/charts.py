@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from w2v.comparison.bars import BarRow, SplitRow, draw_bars, draw_splits
-from w2v.comparison.curves import Curve, CurvePoint, Panel, draw_panels
-from w2v.comparison.drawing import Drawing
-from w2v.comparison.palette import PHASES, Style, style_of
-from w2v.comparison.wording import (
+from w2v.comparison.report.bars import BarRow, SplitRow, draw_bars, draw_splits
+from w2v.comparison.report.curves import Curve, CurvePoint, Panel, draw_panels
+from w2v.comparison.report.drawing import Drawing
+from w2v.comparison.report.palette import PHASES, Style, style_of
+from w2v.comparison.report.wording import (
     Record,
     deviation,
     evaluation_name,

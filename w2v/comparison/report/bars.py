@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from w2v.comparison.axes import Axis, asks_for_log, linear_axis, log_axis
-from w2v.comparison.drawing import FONT, Drawing, Line, Rect, Shape, Text, text_width
-from w2v.comparison.palette import Style
-from w2v.comparison.wording import round_rate
+from w2v.comparison.report.axes import Axis, asks_for_log, linear_axis, log_axis
+from w2v.comparison.report.drawing import FONT, Drawing, Line, Rect, Shape, Text, text_width
+from w2v.comparison.report.palette import Style
+from w2v.comparison.report.wording import round_rate
 
 WIDTH = 360
 _ROW, _BAR = 24, 15

@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from w2v.atomic import atomic_file
-from w2v.comparison import report_tables as tables
-from w2v.comparison.charts import Chart, charts_of
-from w2v.comparison.figures import remove_figures, write_figures
-from w2v.comparison.findings import findings, listed, missing_names
-from w2v.comparison.palette import style_sheet
-from w2v.comparison.report_tables import escape, value_text
+from w2v.comparison.report import tables
+from w2v.comparison.report.charts import Chart, charts_of
+from w2v.comparison.report.figures import remove_figures, write_figures
+from w2v.comparison.report.findings import findings, listed, missing_names
+from w2v.comparison.report.palette import style_sheet
+from w2v.comparison.report.svg import svg_of
+from w2v.comparison.report.tables import escape, value_text
+from w2v.comparison.report.wording import Record, mapping_of, number, rows_of, size, whole
 from w2v.comparison.summary import DEFAULT_TARGET
-from w2v.comparison.svg import svg_of
-from w2v.comparison.wording import Record, mapping_of, number, rows_of, size, whole
 from w2v.errors import MissingExtraError
 
 PAGE = "report.html"
@@ -44,7 +44,7 @@ def write_report(record: dict[str, Any], folder: Path) -> list[str]:
 def build_report(record: Record, charts: Sequence[Chart]) -> str:
     """The page. Its Content-Security-Policy allows its own style sheet, by its SHA-256, and nothing else at all."""
     summary = rows_of(record.get("summary"))
-    style = style_sheet() + _part("report.css")
+    style = style_sheet() + _part("page.css")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode("ascii")
     policy = f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"
     said = findings(record)
@@ -59,7 +59,7 @@ def build_report(record: Record, charts: Sequence[Chart]) -> str:
         "sections": "".join(_sections(record, summary, charts)),
     }
     # The parts may hold what looks like a place: each piece of the template is filled once and not looked at again.
-    first, *pieces = _part("report.html").split("{{")
+    first, *pieces = _part("page.html").split("{{")
     return first + "".join(parts[name] + rest for name, _, rest in (piece.partition("}}") for piece in pieces))
 
 
@@ -261,4 +261,4 @@ def _details(title: str, body: str) -> str:
 
 
 def _part(name: str) -> str:
-    return files("w2v.comparison").joinpath(name).read_text("utf-8").replace("\r\n", "\n")
+    return files("w2v.comparison.report").joinpath(name).read_text("utf-8").replace("\r\n", "\n")

@@ -6,12 +6,12 @@ import html
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from w2v.comparison.charts import is_likelihood, unigram_nats
-from w2v.comparison.drawing import Mark
-from w2v.comparison.findings import missing_names, reached_part
-from w2v.comparison.palette import PHASES, style_of
-from w2v.comparison.svg import mark_svg
-from w2v.comparison.wording import (
+from w2v.comparison.report.charts import is_likelihood, unigram_nats
+from w2v.comparison.report.drawing import Mark
+from w2v.comparison.report.findings import missing_names, reached_part
+from w2v.comparison.report.palette import PHASES, style_of
+from w2v.comparison.report.svg import mark_svg
+from w2v.comparison.report.wording import (
     NONE,
     Record,
     deviation,

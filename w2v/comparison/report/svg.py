@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 
-from w2v.comparison.drawing import Drawing, Line, Mark, Rect, Shape, Text
+from w2v.comparison.report.drawing import Drawing, Line, Mark, Rect, Shape, Text
 
 MARK_RADIUS = 3.3
 # Corners of a mark around its point, in radii; a circle has none.

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from w2v.comparison.axes import Axis, asks_for_log, linear_axis, log_axis, tick_text
-from w2v.comparison.drawing import FONT, Drawing, Line, Mark, Shape, Text, fitted, text_width
-from w2v.comparison.labels import Frame, place_labels, place_on_line, sampled
-from w2v.comparison.palette import Style
+from w2v.comparison.report.axes import Axis, asks_for_log, linear_axis, log_axis, tick_text
+from w2v.comparison.report.drawing import FONT, Drawing, Line, Mark, Shape, Text, fitted, text_width
+from w2v.comparison.report.labels import Frame, place_labels, place_on_line, sampled
+from w2v.comparison.report.palette import Style
 
 WIDTH, HEIGHT = 360, 290
 _LEFT, _TOP, _BOTTOM = 44, 44, 44
