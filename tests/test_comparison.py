@@ -22,7 +22,7 @@ from w2v.cli.compare import _command_line
 from w2v.comparison import launch, session
 from w2v.comparison.hashes import sha256_of_array, sha256_of_draw
 from w2v.comparison.launch import launch as launch_run
-from w2v.comparison.machine import peak_host_bytes
+from w2v.comparison.machine import busy_line, peak_host_bytes
 from w2v.comparison.plan import EvaluationFile, Plan, RunSpec, check_points, default_points
 from w2v.comparison.record import check_same, dump, load_record
 from w2v.comparison.scores import Scorer, name_files
@@ -348,6 +348,7 @@ def test_an_interrupted_comparison_keeps_what_it_has_and_goes_on(corpus, tmp_pat
     running = subprocess.Popen(
         [sys.executable, "-m", "w2v", "compare", *map(str, options)],
         stderr=subprocess.PIPE, text=True, start_new_session=True, cwd=Path(__file__).parent.parent,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
     )  # fmt: skip
     try:
         for line in running.stderr:
@@ -592,6 +593,14 @@ def test_coverage_counts_words_and_names_are_unique(corpus, tmp_path):
         Scorer(files, 3).coverage(vocabulary)
 
 
+def test_a_busy_machine_is_said(monkeypatch):
+    monkeypatch.setattr(os, "getloadavg", lambda: (7.0, 1.0, 1.0), raising=False)
+    monkeypatch.setattr("w2v.comparison.machine.available_cores", lambda: 4)
+    assert busy_line() == "the machine is busy (load 7.0 on 4 cores): times will be longer than they need be"
+    monkeypatch.setattr(os, "getloadavg", lambda: (1.9, 9.0, 9.0), raising=False)
+    assert busy_line() is None
+
+
 def test_the_peak_is_this_process_s_own():
     code = "from w2v.comparison.machine import peak_host_bytes; print(peak_host_bytes())"
     room = bytearray(600_000_000)
@@ -713,7 +722,8 @@ def record_of(runs):
     targets = {"ws": 50.0}
     return {
         "evaluation": evaluation, "runs": runs, "summary": summarise(runs, targets), "targets": targets,
-        "targets_given": targets, "models": ["skipgram"], "seeds": [1, 2], "points": [0.5, 1, 2],
+        "corpus": {"cached": True}, "targets_given": targets, "models": ["skipgram"], "seeds": [1, 2],
+        "points": [0.5, 1, 2],
     }  # fmt: skip
 
 
@@ -735,6 +745,7 @@ def test_tables_for_people():
     assert times[-1].split()[-1] == "never"
     assert "none yet" in parts["Scores after 6.0 s of training, the time of the fastest"]
     assert "device MB" not in text
+    assert "Seconds (the text was encoded before, and came from the cache)" in parts
     speed = parts["Speed of training"].splitlines()
     assert next(line for line in speed if line.startswith("skipgram-ns")).split()[1:5] == [
         "1.50",

@@ -187,12 +187,15 @@ def compare(
 
     from w2v.backends import auto_hint, choose_device
     from w2v.cli.train import _stop_on_terminate
+    from w2v.comparison.machine import busy_line
     from w2v.cores import available_cores
 
     notes: list[str] = []
     device = choose_device(str(options["device"]))
     if options["device"] == "auto" and (hint := auto_hint()):
         _note(hint, notes)
+    if busy := busy_line():
+        _note(busy, notes)
     if not files:
         _note(
             "no scores without evaluation files: scripts/fetch_data fetches the public ones, and --evaluation "

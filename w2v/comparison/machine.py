@@ -50,6 +50,16 @@ def peak_host_bytes() -> int | None:
     return peak_memory_bytes()
 
 
+def busy_line() -> str | None:
+    """A line where other programs take half of the cores or more, before anything was begun here."""
+    if not hasattr(os, "getloadavg"):  # Windows
+        return None
+    load, cores = os.getloadavg()[0], available_cores()
+    if load < max(1.0, cores / 2):
+        return None
+    return f"the machine is busy (load {load:.1f} on {cores} cores): times will be longer than they need be"
+
+
 def _driver_version() -> str | None:
     """The NVIDIA driver's own number where the kernel module tells it, and the CUDA version that it runs."""
     driver = look_at_driver()

@@ -50,6 +50,8 @@ class Comparison:
         check_same(old, new)
         old["runs"] = finished(old["runs"])
         old["targets_given"] = {**old["targets_given"], **self.targets}
+        for line in self.notes:
+            add_note(old, line)
         if changes := _changes(old["machine"]["versions"], new["machine"]["versions"]):
             add_note(old, f"continued with other versions: {changes}")
             old["machine"]["versions"].update(new["machine"]["versions"])

@@ -105,7 +105,8 @@ def summary_table(record: Record) -> Table:
 
 def people_tables(record: Record) -> str:
     """Aligned tables under headings, as a terminal shows them."""
-    parts = [("Speed of training", _speed(record)), ("Seconds", _phases(record))]
+    cached = " (the text was encoded before, and came from the cache)" if record["corpus"]["cached"] else ""
+    parts = [("Speed of training", _speed(record)), (f"Seconds{cached}", _phases(record))]
     if score_names(record) or any(case["heldout_nll"] for case in record["summary"]):
         parts.append((f"Quality after {max(record['points']):g} epochs", _quality(record)))
     if record["targets"]:
