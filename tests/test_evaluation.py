@@ -31,7 +31,8 @@ def test_correlations_are_scipys(pairs):
     np.testing.assert_allclose(ranks(x), stats.rankdata(x))
 
 
-@given(st.floats(0.01, 600), st.floats(0.01, 600), st.floats(0, 1))
+# At subnormal x SciPy itself is off: I_x(1/64, 2) is x^a (1 + a (1 - x)), from which it is 0.5 % away at 5e-324.
+@given(st.floats(0.01, 600), st.floats(0.01, 600), st.floats(0, 1, allow_subnormal=False))
 @settings(deadline=None)
 def test_the_incomplete_beta_function_is_scipys(a, b, x):
     special = pytest.importorskip("scipy.special")
