@@ -157,6 +157,13 @@ def test_a_phrase_may_span_many_blocks(tmp_path, monkeypatch):
     assert (totals.joins, totals.phrases, totals.listed()[0].count) == (3, 1, 3)
 
 
+def test_wide_gaps_between_blocks_become_one_delimiter(tmp_path, monkeypatch):
+    monkeypatch.setattr(phrase_passes, "BLOCK_SIZE", 64)
+    (tmp_path / "in.txt").write_text("new  \t york   x y " * 100)
+    join_phrases([tmp_path / "in.txt"], tmp_path / "out.txt", PhraseOptions("npmi", 0.0))
+    assert (tmp_path / "out.txt").read_text() == "new_york   x_y " * 100 + "\n"
+
+
 def test_white_space_and_lines_stay_but_within_phrases(tmp_path):
     text = b"\xef\xbb\xbf\n\n  new \t york\r\n x\x0bnew  york  \n\n new\n york new york\ty\n\nnew\xff york"
     (tmp_path / "in.txt").write_bytes(text)
