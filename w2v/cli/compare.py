@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from w2v.cli.options import cache_options, combine, corpus_argument, print_table, vocabulary_options
+from w2v.cli.options import (
+    cache_options,
+    combine,
+    corpus_argument,
+    print_table,
+    stop_on_terminate,
+    vocabulary_options,
+)
 from w2v.cli.training_options import run_options, softmax_options, window_options
 from w2v.config import MODELS, OBJECTIVES
 from w2v.errors import MissingExtraError, TrainingError
@@ -186,7 +193,6 @@ def compare(
     _check_installed(plan.against)
 
     from w2v.backends import auto_hint, choose_device
-    from w2v.cli.train import _stop_on_terminate
     from w2v.comparison.machine import busy_line
     from w2v.cores import available_cores
 
@@ -203,7 +209,7 @@ def compare(
             notes,
         )
     plan = _with(plan, device=device, threads=options["threads"] or available_cores())
-    _stop_on_terminate()
+    stop_on_terminate()
     with _encode(corpus, plan.options, vocab_file, cache_dir, no_cache) as encoded:
         given = context.get_parameter_source("heldout") is click.core.ParameterSource.COMMANDLINE
         plan = _check_against_corpus(plan, encoded, given, notes)

@@ -1,12 +1,18 @@
 """``w2v train``: from text to vectors."""
 
-import signal
 import sys
 from pathlib import Path
 
 import click
 
-from w2v.cli.options import cache_options, combine, corpus_argument, refuse_same_file, vocabulary_options
+from w2v.cli.options import (
+    cache_options,
+    combine,
+    corpus_argument,
+    refuse_same_file,
+    stop_on_terminate,
+    vocabulary_options,
+)
 from w2v.cli.training_options import run_options, softmax_options, window_options
 
 _Path = click.Path(path_type=Path)
@@ -89,7 +95,7 @@ def train(
     choose_device(config.device)
     if config.device == "auto" and (hint := auto_hint()):
         say(hint)
-    _stop_on_terminate()
+    stop_on_terminate()
 
     with threadpool_limits(config.threads), TextBar(corpus, shown) as text_bar:
         encoded = encode_corpus(
@@ -126,12 +132,3 @@ def train(
     if line := heldout_line(record):
         say(line)
     say(f"saved to {out} ({clock.seconds()['total']:.1f} s in all)")
-
-
-def _stop_on_terminate() -> None:
-    """Let SIGTERM unwind like Ctrl-C, so that temporary files go."""
-
-    def interrupt(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, interrupt)
