@@ -93,6 +93,14 @@ class Page:
 
         ActionChains(self.driver).send_keys(*keys).perform()
 
+    def type(self, text):
+        """Put ``text`` into the search field at once."""
+        self.js(
+            "(() => { const field = document.getElementById('search'); field.value = arguments[0];"
+            " field.dispatchEvent(new Event('input')); })()",
+            text,
+        )
+
     def pointer(self, *steps, kind="mouse"):
         """Steps: (x, y) to go to, "down" and "up"."""
         from selenium.webdriver.common.action_chains import ActionBuilder
@@ -184,11 +192,7 @@ def test_search_folds_case_and_accents_and_finds_parts(page):
         ("CAFE", "Café"), ("CAFÉ", "CAFÉ"), ("ELEVE", "élève"), ("하느", "하늘"), ("하", "한국"), ("국", "한국"),
         ("</scr", HOSTILE[0]), ("ingdo", "kingdom"), ("\u05dd", HOSTILE[2]),
     ):  # fmt: skip
-        page.js(
-            "(() => { const field = document.getElementById('search'); field.value = arguments[0];"
-            " field.dispatchEvent(new Event('input')); })()",
-            typed,
-        )
+        page.type(typed)
         assert page.texts("#search-options .word")[0] == first
 
 
@@ -406,12 +410,17 @@ def test_every_control_has_a_name(page):
 def test_words_of_strangers_are_only_text(page):
     page.open()
     for word in HOSTILE:
+        page.type(word)
+        assert page.texts("#search-options .word") == [word]
         page.js("(location.hash = arguments[0])", urlencode({"word": word}))
         page.wait(f"document.getElementById('word').textContent === {json.dumps(word)}")
         assert page.js("window.hacked === undefined && !document.querySelector('img')")
         assert page.js("document.scripts.length") == 2
         assert page.js("document.documentElement.scrollWidth <= innerWidth")
         assert page.js("document.getElementById('title').textContent") == "first"
+        page.type("<img src=x>")
+        assert "<img src=x>" in page.texts("#search-options li")[0]
+        assert not page.js("document.querySelector('img')")
 
 
 def test_an_address_names_a_word_or_an_analogy(page):

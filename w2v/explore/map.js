@@ -224,14 +224,17 @@ class MapView {
     this.move({ x: to.x + (from.x - to.x) * left, y: to.y + (from.y - to.y) * left, scale });
   }
 
-  // Brings the chief row of the choice into the middle, and most of the others into view.
+  // Brings the choice into view: all of a few rows; of many the chief one in the middle, and those not far from it.
   show() {
     if (!this.choice) return;
-    const at = (row) => [this.positions[2 * row], this.positions[2 * row + 1]];
-    const [[x, y], ...others] = this.choice.rows.slice(0, 13).map(at);
-    const away = others.map(([ox, oy]) => Math.max(Math.abs(ox - x), Math.abs(oy - y))).sort((a, b) => a - b);
-    // All of a few; of many all but those that lie far off.
-    const reach = away[away.length < 6 ? away.length - 1 : Math.floor(away.length * 0.75)] || 0.05;
+    const places = this.choice.rows.slice(0, 13).map((row) => [this.positions[2 * row], this.positions[2 * row + 1]]);
+    const few = places.length < 6;
+    const [x, y] = [0, 1].map((axis) => {
+      const along = places.map((place) => place[axis]);
+      return few ? (Math.min(...along) + Math.max(...along)) / 2 : along[0];
+    });
+    const away = places.map(([px, py]) => Math.max(Math.abs(px - x), Math.abs(py - y))).sort((a, b) => a - b);
+    const reach = away[few ? away.length - 1 : Math.floor(away.length * 0.75)] || 0.05;
     const scale = (0.4 * Math.min(this.width, this.height)) / reach;
     this.fly({ x, y, scale: Math.max(this.whole.scale, Math.min(this.whole.scale * 16, scale)) }, 650);
   }
