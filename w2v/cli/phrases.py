@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from tqdm import tqdm
 
 from w2v.cli.options import corpus_argument, refuse_same_file, threads_option
 
@@ -147,6 +146,8 @@ def _check_files(corpus: Sequence[str], output: Path, list_file: Path | None) ->
 
 def _report(message: str) -> None:
     """A line on stderr, above a bar if there is one."""
+    from tqdm import tqdm
+
     tqdm.write(message, file=sys.stderr)
 
 
