@@ -350,6 +350,7 @@ def replace_parts(gpu_check, monkeypatch, tests):
     )
     monkeypatch.setattr(gpu_check, "benchmark", lambda *arguments: record())
     monkeypatch.setattr(gpu_check, "run_cutoffs", lambda *arguments: [gpu_check.Row("cut-offs", "1.0", "ok")])
+    monkeypatch.setattr(gpu_check, "run_comparison", lambda *arguments: [gpu_check.Row("comparison", "5", "ok")])
 
 
 def test_the_parts_make_one_record_one_table_and_one_status(gpu_check, monkeypatch, capsys, tmp_path):
@@ -359,11 +360,12 @@ def test_the_parts_make_one_record_one_table_and_one_status(gpu_check, monkeypat
     monkeypatch.setattr(sys, "argv", ["/x/gpu_check", "--output", str(out)])
     assert gpu_check.main() == 0
     printed = capsys.readouterr().out
-    assert printed.count("written to ") == 4
-    lines = printed.splitlines()[-34:]
+    assert printed.count("written to ") == 5
+    lines = printed.splitlines()[-35:]
     assert lines[0].split() == ["measured", "floor", "goal"]
     assert lines[1].split()[0] == "skipgram-adaptive,"
-    assert lines[-5].split() == ["cut-offs", "1.0", "ok"]
+    assert lines[-6].split() == ["cut-offs", "1.0", "ok"]
+    assert lines[-5].split() == ["comparison", "5", "ok"]
     assert lines[-4].split() == ["test_a", "5", "passed", "ok"]
     assert [line.split()[0] for line in lines[-3:]] == ["memcheck", "racecheck", "racecheck"]
     column = lines[0].index("measured")
@@ -371,7 +373,7 @@ def test_the_parts_make_one_record_one_table_and_one_status(gpu_check, monkeypat
     written = json.loads(out.read_text("utf-8"))
     assert written["machine"] == {"gpu": "NVIDIA H200, 139.7 GiB", "command": "scripts/gpu_check --output gpu.json"}
     assert written["checks"][-4].items() >= {"what": "test_a", "measured": "5 passed", "verdict": "ok"}.items()
-    assert len(written["checks"]) == 28 + 1 + 4
+    assert len(written["checks"]) == 28 + 2 + 4
     assert len(written["results"]) == 9
 
     monkeypatch.setattr(gpu_check, "run_tests", lambda environment, limit: [failed])
@@ -396,6 +398,44 @@ def test_parts_run_alone(gpu_check, monkeypatch, capsys, tmp_path):
             gpu_check.main()
 
 
+def test_a_comparison_is_judged_by_its_runs_and_their_draws(gpu_check):
+    def judged(*draws, wanted=2, limit=60.0):
+        runs = [{"status": "done" if draw else "failed", "initial_sha256": draw} for draw in draws]
+        found = {"objectives": ["ns"] * wanted, "models": ["skipgram"], "seeds": [1], "runs": runs}
+        (row,) = gpu_check.judge_comparison(found, limit)
+        return row.measured, row.verdict
+
+    assert judged("a", "a") == ("2 of 2 runs", "ok")
+    assert judged("a", None) == ("1 of 2 runs", "FAILED")
+    assert judged("a", limit=None) == ("1 of 2 runs, then stopped", "FAILED")
+    assert judged("a", "b") == ("2 of 2 runs, from 2 different draws", "FAILED")
+
+
+def test_the_comparison_is_run_and_kept_beside_the_results(gpu_check, monkeypatch, tmp_path):
+    seen = []
+
+    def run(command, environment, limit):
+        seen.append(command)
+        out = Path(command[command.index("-o") + 1])
+        out.mkdir()
+        runs = [{"status": "done", "initial_sha256": "a"}]
+        record = {"objectives": ["ns"], "models": ["skipgram"], "seeds": [1], "runs": runs}
+        (out / "compare.json").write_text(json.dumps(record), encoding="utf-8")
+        return 0, ""
+
+    monkeypatch.setattr(gpu_check, "run", run)
+    monkeypatch.setattr(gpu_check, "find_sets", lambda arguments: [("--pairs", tmp_path / "p.tsv")])
+    arguments = gpu_check.argparse.Namespace(output=tmp_path / "gpu.json", quick=True)
+    record = {}
+    for _ in range(2):  # what an earlier check left is no obstacle
+        (row,) = gpu_check.run_comparison(arguments, tmp_path / "text.txt", {}, record, 60.0)
+    assert row.verdict == "ok"
+    assert record["comparison"]["objectives"] == ["ns"]
+    assert seen[0][1:5] == ["-m", "w2v", "compare", str(tmp_path / "text.txt")]
+    assert str(tmp_path / "gpu-comparison") in seen[0]
+    assert seen[0][-2:] == ["--pairs", str(tmp_path / "p.tsv")]
+
+
 def test_without_a_text_the_tests_run_all_the_same(gpu_check, monkeypatch, tmp_path):
     replace_parts(gpu_check, monkeypatch, gpu_check.Row("test_a", "5 passed", "ok"))
     monkeypatch.setattr(gpu_check, "described", lambda: {"gpu": "none"})
@@ -416,7 +456,7 @@ def test_a_part_gets_what_the_earlier_ones_left(gpu_check, monkeypatch, tmp_path
     limits = {}
     arguments = gpu_check.argparse.Namespace(text=None, minutes=10, parts=list(gpu_check.ENDS))
     monkeypatch.setattr(gpu_check, "find_text", lambda given, folder: folder)
-    for name in ("benchmark", "cutoffs", "tests", "sanitizer"):
+    for name in ("benchmark", "cutoffs", "comparison", "tests", "sanitizer"):
         monkeypatch.setattr(gpu_check, f"run_{name}", lambda *rest, name=name: limits.setdefault(name, rest[-1]))
     list(gpu_check.run_parts(arguments, tmp_path, {}))
     assert limits == pytest.approx({name: 600 * end for name, end in gpu_check.ENDS.items()}, abs=5)
@@ -438,7 +478,9 @@ def test_quick_leaves_compute_sanitizer_out(gpu_check, monkeypatch, tmp_path):
     arguments = ["--quick", "--pairs", str(text), "--output", str(tmp_path / "o.json")]
     monkeypatch.setattr(sys, "argv", ["gpu_check", str(text), *arguments])
     assert gpu_check.main() == 1
-    (command,) = seen
+    command, comparison = seen
+    assert comparison[1:4] == ["-m", "w2v", "compare"]
+    assert comparison[comparison.index("--epochs") + 1] == "2"
     assert command[1:4] == [str(SCRIPTS / "bench_gpu"), str(text), "--runs"]
     assert command[4:7] == ["2", "--seeds", "1"]
     assert command[7:13] == ["--block-runs", "1", "--block-seeds", "1", "--pairs", str(text)]
