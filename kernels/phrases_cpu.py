@@ -35,20 +35,21 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from .jit import kernel
-from .tokenizer import (
-    _HASH_MIX,
-    _HIGH_BITS,
-    _HIGH_MASKS,
-    _LOW_MASKS,
+from .text_cpu import (
+    GOLDEN,
+    HIGH_BITS,
+    HIGH_MASKS,
     INLINE,
-    _boundaries,
-    _byte_pointer,
-    _filled,
-    _hash_inline,
-    _hash_long,
-    _load_u64,
-    _shift,
+    LOW_MASKS,
+    boundaries,
+    byte_pointer,
+    hash_inline,
+    hash_long,
+    load_u64,
+    prefetch_row2,
+    table_shift,
 )
+from .tokenizer import filled_rows
 
 # Columns of the words of a block.
 FINGERPRINT, POWER, COUNT, CONNECTOR = range(4)
@@ -85,8 +86,8 @@ def _copy(typingctx, target, target_start, source, source_start, length):
 
     def codegen(context, builder, signature, args):
         byte = ir.IntType(8)
-        to = _byte_pointer(context, builder, _pointer_signature(signature, 0), args[0:2], byte)
-        origin = _byte_pointer(context, builder, _pointer_signature(signature, 2), args[2:4], byte)
+        to = byte_pointer(context, builder, _pointer_signature(signature, 0), args[0:2], byte)
+        origin = byte_pointer(context, builder, _pointer_signature(signature, 2), args[2:4], byte)
         cgutils.raw_memcpy(builder, to, origin, args[4], 1)
         return context.get_dummy_value()
 
@@ -98,44 +99,27 @@ def _pointer_signature(signature, first):
     return types.none(signature.args[first], signature.args[first + 1])
 
 
-@intrinsic
-def _prefetch_slot(typingctx, table, slot):
-    """Ask for row ``slot`` of a table (slots, 2) of uint64 that will be read and written soon."""
-
-    def codegen(context, builder, signature, args):
-        pointer, number = ir.IntType(8).as_pointer(), ir.IntType(32)
-        data = context.make_array(signature.args[0])(context, builder, args[0]).data
-        start = builder.gep(data, [builder.shl(args[1], ir.Constant(ir.IntType(64), 1))])
-        shape = ir.FunctionType(ir.VoidType(), [pointer, number, number, number])
-        function = builder.module.declare_intrinsic("llvm.prefetch", [pointer], shape)
-        # For writing, to be kept in all caches, data.
-        builder.call(function, [builder.bitcast(start, pointer), *(ir.Constant(number, n) for n in (1, 3, 1))])
-        return context.get_dummy_value()
-
-    return types.none(table, types.uint64), codegen
-
-
 @kernel
 def _piece_hash(text, start, length, secrets):
     """Keyed hash of the ``length`` bytes from ``start``; the text goes on for 16 bytes at least."""
     if length > _INLINE:
-        return _with_length(_hash_long(text, start, length, secrets)[0], length)
-    low = _load_u64(text, start) & _LOW_MASKS[length]
-    high = _load_u64(text, start + _U8) & _HIGH_MASKS[length]
-    return _with_length(_hash_inline(low, high, length, secrets), length)
+        return _with_length(hash_long(text, start, length, secrets)[0], length)
+    low = load_u64(text, start) & LOW_MASKS[length]
+    high = load_u64(text, start + _U8) & HIGH_MASKS[length]
+    return _with_length(hash_inline(low, high, length, secrets), length)
 
 
 @kernel
 def _with_length(value, length):
     """A hash of the tokenizer, in which a byte can make up for another length, made one that stands for the bytes."""
-    return value + length * _HASH_MIX
+    return value + length * GOLDEN
 
 
 @kernel
 def _holds(word, byte):
     """Whether one of the eight bytes of ``word`` is ``byte``; may also say so where none is."""
     rest = word ^ (byte * _EACH_BYTE)
-    return ((rest - _EACH_BYTE) & ~rest & _HIGH_BITS) != _U0
+    return ((rest - _EACH_BYTE) & ~rest & HIGH_BITS) != _U0
 
 
 @kernel
@@ -175,7 +159,7 @@ def _never_zero(fingerprint):
 def _in_set(fingerprint, members):
     """Whether a set of fingerprints holds ``fingerprint``."""
     mask = np.uint64(members.shape[0]) - _U1
-    at = fingerprint >> _shift(members)
+    at = fingerprint >> table_shift(members)
     while members[at] != _U0:
         if members[at] == fingerprint:
             return True
@@ -187,7 +171,7 @@ def _in_set(fingerprint, members):
 def _add_to_set(fingerprint, members):
     """Add to a set with room; returns whether it was new."""
     mask = np.uint64(members.shape[0]) - _U1
-    at = fingerprint >> _shift(members)
+    at = fingerprint >> table_shift(members)
     while members[at] != _U0:
         if members[at] == fingerprint:
             return False
@@ -214,14 +198,14 @@ def describe_words(text, table, secrets, delimiter, connectors, words, scratch):
     thirty_two = np.uint64(32)
     ids = np.uint64(0xFFFFFFFF)
     first = np.uint64(delimiter[0])
-    filled = _filled(table, words.shape[0], scratch)
+    filled = filled_rows(table, words.shape[0], scratch)
     for index in range(filled.shape[0]):
         row = np.uint64(filled[index])
         meta = table[row, 2]
         own = (meta & ids) - _U1
         length = meta >> thirty_two
         if length <= _INLINE and not (_holds(table[row, 0], first) or _holds(table[row, 1], first)):
-            value = _hash_inline(table[row, 0], table[row, 1], length, secrets)
+            value = hash_inline(table[row, 0], table[row, 1], length, secrets)
             fingerprint = _never_zero(_with_length(value, length))
             power = _BASE
         else:
@@ -276,12 +260,12 @@ def add_pairs(keys, begin, entries, sizes, limit):
     sizes: int64 (2,), entries and words among them, updated. Stops before an entry beyond ``limit``; returns
     the index that it got to.
     """
-    shift = _shift(entries)
+    shift = table_shift(entries)
     used = sizes[0]
     count = keys.shape[0]
     for index in range(begin, count):
         if index + _AHEAD < count:
-            _prefetch_slot(entries, keys[index + _AHEAD] >> shift)
+            prefetch_row2(entries, keys[index + _AHEAD] >> shift)
         key = keys[index]
         if key == _U0:
             continue
@@ -300,11 +284,11 @@ def add_pairs(keys, begin, entries, sizes, limit):
 @kernel
 def add_words(words, begin, entries, sizes, limit):
     """Add the counts of a block's ``words[begin:]`` but the connectors to ``entries``; as ``add_pairs``."""
-    shift = _shift(entries)
+    shift = table_shift(entries)
     count = words.shape[0]
     for index in range(begin, count):
         if index + _AHEAD < count:
-            _prefetch_slot(entries, words[index + _AHEAD, FINGERPRINT] >> shift)
+            prefetch_row2(entries, words[index + _AHEAD, FINGERPRINT] >> shift)
         if words[index, CONNECTOR] != _U0:
             continue
         at = _slot_of(words[index, FINGERPRINT], entries, shift)
@@ -321,7 +305,7 @@ def add_words(words, begin, entries, sizes, limit):
 @kernel
 def move_entries(old, new):
     """Enter the rows of ``old`` that are not empty into ``new``, where they are not and have room."""
-    shift = _shift(new)
+    shift = table_shift(new)
     for row in range(old.shape[0]):
         if old[row, 0] != _U0:
             at = _slot_of(old[row, 0], new, shift)
@@ -363,11 +347,11 @@ def lowest_count(entries):
 @kernel
 def look_up_words(words, entries):
     """Replace the counts of a block's words by those of ``entries``, 0 where there is none."""
-    shift = _shift(entries)
+    shift = table_shift(entries)
     count = words.shape[0]
     for index in range(count):
         if index + _AHEAD < count:
-            _prefetch_slot(entries, words[index + _AHEAD, FINGERPRINT] >> shift)
+            prefetch_row2(entries, words[index + _AHEAD, FINGERPRINT] >> shift)
         at = _slot_of(words[index, FINGERPRINT], entries, shift)
         words[index, COUNT] = entries[at, 1] & _COUNT_BITS
 
@@ -406,7 +390,7 @@ def score_pairs(ids, keys, words, entries, rule, threshold, carry, marks, found,
     other words 0 or 1 + index of the pair in ``found`` (uint64 (n, 2): key, count) and ``scores`` (float64). Returns
     the number of pairs found.
     """
-    shift = _shift(entries)
+    shift = table_shift(entries)
     left = np.int64(carry[LEFT_COUNT])
     left_power = carry[LEFT_POWER]
     least = np.uint64(rule[4])
@@ -414,7 +398,7 @@ def score_pairs(ids, keys, words, entries, rule, threshold, carry, marks, found,
     count = ids.shape[0]
     for at in range(count):
         if at + _AHEAD < count:
-            _prefetch_slot(entries, keys[at + _AHEAD] >> shift)
+            prefetch_row2(entries, keys[at + _AHEAD] >> shift)
         own = ids[at]
         if own < 0:
             marks[at] = LINE_END
@@ -508,7 +492,7 @@ def join_text(text, end, marks, found, delimiter, members, positions, rest, stat
     held = _U0
     while base < end:
         stop = min(base + _WINDOW, end)
-        held, carry = _boundaries(text, base, stop, carry, positions, held)
+        held, carry = boundaries(text, base, stop, carry, positions, held)
         for pair in range(held >> _U1):
             start = positions[np.uint64(pair) << _U1]
             finish = positions[(np.uint64(pair) << _U1) | _U1]

@@ -27,15 +27,24 @@ Reference: ``bytes.split()`` for tokens, ``collections.Counter`` for counts, ``b
 """
 
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
 
 from .jit import kernel
+from .text_cpu import (
+    GOLDEN,
+    HIGH_BITS,
+    HIGH_MASKS,
+    LOW_MASKS,
+    boundaries,
+    hash_inline,
+    hash_long,
+    load_u64,
+    prefetch_row4,
+    same_bytes,
+    table_shift,
+)
 
 # Bytes that may be read past the end of a text, and that must be spaces.
 PADDING = 128
-INLINE = 16
 DROPPED = -2
 END = -1
 # What `state` holds between two calls of `tokenize` on one block.
@@ -45,175 +54,15 @@ STATE_SIZE = 4
 _WINDOW = 64 * 64
 _NEWLINE = np.uint8(10)
 _SPACES = b" \t\n\r\x0b\x0c"
-_BYTE_MASKS = np.array([(1 << 8 * n) - 1 for n in range(9)], np.uint64)
-_LOW_MASKS = np.array([_BYTE_MASKS[min(n, 8)] for n in range(INLINE + 1)], np.uint64)
-_HIGH_MASKS = np.array([_BYTE_MASKS[max(n - 8, 0)] for n in range(INLINE + 1)], np.uint64)
-_HIGH_BITS = np.uint64(0x8080808080808080)
 _ID_BITS = np.uint64(0xFFFFFFFF)
 _U0, _U1, _U8, _U16, _U32 = (np.uint64(n) for n in (0, 1, 8, 16, 32))
-# Odd constants of the content hash (fractional bits of the golden ratio; a multiplier with a good spectrum).
+# Odd multiplier of the content hash, with a good spectrum.
 HASH_MULTIPLIER = 0xD1342543DE82EF95
 _HASH_MULTIPLIER = np.uint64(HASH_MULTIPLIER)
-_HASH_MIX = np.uint64(0x9E3779B97F4A7C15)
 # The block table and the word table hold at most this share of their slots, as a shift: one half.
 LOAD_SHIFT = 1
 # How many words ahead of its use an entry of the word table is fetched.
 _AHEAD = 12
-
-
-def _byte_pointer(context, builder, signature, args, element):
-    """Pointer to byte ``args[1]`` of the array ``args[0]``, typed as ``element``."""
-    data = context.make_array(signature.args[0])(context, builder, args[0]).data
-    return builder.bitcast(builder.gep(data, [args[1]]), element.as_pointer())
-
-
-@intrinsic
-def _load_u64(typingctx, array, index):
-    """Eight bytes of a uint8 array at any position, as a little-endian word."""
-
-    def codegen(context, builder, signature, args):
-        word = ir.IntType(64)
-        return builder.load(_byte_pointer(context, builder, signature, args, word), align=1)
-
-    return types.uint64(array, types.uint64), codegen
-
-
-@intrinsic
-def _space_mask(typingctx, array, index):
-    """Which of the 64 bytes from ``index`` are ASCII white space, first byte in the lowest bit."""
-
-    def codegen(context, builder, signature, args):
-        vector = ir.VectorType(ir.IntType(8), 64)
-
-        def splat(value):
-            return ir.Constant(vector, [value] * 64)
-
-        data = builder.load(_byte_pointer(context, builder, signature, args, vector), align=1)
-        # \t \n \v \f \r are 9 to 13.
-        control = builder.icmp_unsigned("<=", builder.sub(data, splat(9)), splat(4))
-        blank = builder.icmp_unsigned("==", data, splat(32))
-        return builder.bitcast(builder.or_(control, blank), ir.IntType(64))
-
-    return types.uint64(array, types.uint64), codegen
-
-
-@intrinsic
-def _trailing_zeros(typingctx, word):
-    """Position of the lowest set bit; 64 where there is none."""
-
-    def codegen(context, builder, signature, args):
-        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 0))
-
-    return types.uint64(types.uint64), codegen
-
-
-@intrinsic
-def _bit_count(typingctx, word):
-    """Number of set bits."""
-
-    def codegen(context, builder, signature, args):
-        return builder.ctpop(args[0])
-
-    return types.uint64(types.uint64), codegen
-
-
-@intrinsic
-def _prefetch(typingctx, array, row):
-    """Ask for row ``row`` of a C-ordered array (n, 4) of 8-byte numbers, which will be read soon."""
-
-    def codegen(context, builder, signature, args):
-        pointer, number = ir.IntType(8).as_pointer(), ir.IntType(32)
-        data = context.make_array(signature.args[0])(context, builder, args[0]).data
-        start = builder.gep(data, [builder.shl(args[1], ir.Constant(ir.IntType(64), 2))])
-        shape = ir.FunctionType(ir.VoidType(), [pointer, number, number, number])
-        function = builder.module.declare_intrinsic("llvm.prefetch", [pointer], shape)
-        # For reading, to be kept in all caches, data.
-        builder.call(function, [builder.bitcast(start, pointer), *(ir.Constant(number, n) for n in (0, 3, 1))])
-        return context.get_dummy_value()
-
-    return types.none(array, types.uint64), codegen
-
-
-@intrinsic
-def _fold(typingctx, left, right):
-    """The 128-bit product of two words, its halves XORed: the mixing step of the hash."""
-
-    def codegen(context, builder, signature, args):
-        wide = ir.IntType(128)
-        product = builder.mul(builder.zext(args[0], wide), builder.zext(args[1], wide))
-        high = builder.trunc(builder.lshr(product, ir.Constant(wide, 64)), ir.IntType(64))
-        return builder.xor(builder.trunc(product, ir.IntType(64)), high)
-
-    return types.uint64(types.uint64, types.uint64), codegen
-
-
-@kernel
-def _hash_inline(low, high, length, secrets):
-    """Hash of a token of at most 16 bytes, from its two masked words and its length."""
-    return _fold(_fold(low ^ secrets[0], high ^ secrets[1] ^ length), secrets[2])
-
-
-@kernel
-def _hash_long(text, start, length, secrets):
-    """Two hashes of the ``length`` > 16 bytes from ``start``."""
-    value = secrets[0] ^ length
-    other = secrets[1]
-    end = start + length
-    at = start
-    while at + _U16 < end:
-        low = _load_u64(text, at)
-        high = _load_u64(text, at + _U8)
-        value = _fold(value ^ low, high ^ secrets[2])
-        other = _fold(other ^ high, low ^ secrets[0])
-        at += _U16
-    low = _load_u64(text, end - _U16)
-    high = _load_u64(text, end - _U8)
-    return _fold(value ^ low, high ^ secrets[2]), _fold(other ^ high, low ^ secrets[0])
-
-
-@kernel
-def _same_bytes(left, left_start, right, right_start, length):
-    """Whether two runs of ``length`` >= 8 bytes are equal."""
-    at = _U0
-    while at + _U8 < length:
-        if _load_u64(left, left_start + at) != _load_u64(right, right_start + at):
-            return False
-        at += _U8
-    last = length - _U8
-    return _load_u64(left, left_start + last) == _load_u64(right, right_start + last)
-
-
-@kernel
-def _boundaries(text, begin, end, carry, positions, held):
-    """Write where tokens start and end in [begin, end) to ``positions`` from index ``held`` on.
-
-    ``carry`` is 1 where the byte before ``begin`` is white space. Returns the number of positions held and the
-    carry of the next window. Bytes past ``end`` up to the next multiple of 64 must be spaces.
-    """
-    base = begin
-    while base < end:
-        spaces = _space_mask(text, base)
-        changes = spaces ^ ((spaces << _U1) | carry)
-        carry = spaces >> np.uint64(63)
-        found = _bit_count(changes)
-        at = held
-        for _ in range(16):
-            positions[at] = base + _trailing_zeros(changes)
-            changes &= changes - _U1
-            at += _U1
-        while changes != _U0:
-            positions[at] = base + _trailing_zeros(changes)
-            changes &= changes - _U1
-            at += _U1
-        held += found
-        base += np.uint64(64)
-    return held, carry
-
-
-@kernel
-def _shift(slots):
-    """Right shift that turns a hash into an index of ``slots`` (a power of two, at least 2)."""
-    return np.uint64(64) - _bit_count(np.uint64(slots.shape[0]) - _U1)
 
 
 @kernel
@@ -229,7 +78,7 @@ def tokenize(text, end, table, secrets, positions, ids, state):
     Returns True when done, False when the table is full: grow it (``grow_block_table``) and call again.
     """
     slot_mask = np.uint64(table.shape[0]) - _U1
-    shift = _shift(table)
+    shift = table_shift(table)
     limit = np.uint64(table.shape[0] >> LOAD_SHIFT)
     words = np.uint64(state[WORDS])
     n = np.uint64(state[IDS])
@@ -244,7 +93,7 @@ def tokenize(text, end, table, secrets, positions, ids, state):
         n += _U1
     while begin < end:
         stop = min(begin + np.uint64(_WINDOW), end)
-        held, carry = _boundaries(text, begin, stop, carry, positions, held)
+        held, carry = boundaries(text, begin, stop, carry, positions, held)
         pairs = held >> _U1
         for pair in range(pairs):
             start = positions[np.uint64(pair) << _U1]
@@ -253,16 +102,16 @@ def tokenize(text, end, table, secrets, positions, ids, state):
                 n = _line_ends(text, gap, start, ids, n)
             length = finish - start
             if length <= _U16:
-                low = _load_u64(text, start) & _LOW_MASKS[length]
-                high = _load_u64(text, start + _U8) & _HIGH_MASKS[length]
-                at = _hash_inline(low, high, length, secrets) >> shift
+                low = load_u64(text, start) & LOW_MASKS[length]
+                high = load_u64(text, start + _U8) & HIGH_MASKS[length]
+                at = hash_inline(low, high, length, secrets) >> shift
             else:
-                low, high = _hash_long(text, start, length, secrets)
+                low, high = hash_long(text, start, length, secrets)
                 at = low >> shift
             while True:
                 meta = table[at, 2]
                 if ((table[at, 0] ^ low) | (table[at, 1] ^ high) | ((meta >> _U32) ^ length)) == _U0:
-                    if length <= _U16 or _same_bytes(text, table[at, 3] >> _U32, text, start, length):
+                    if length <= _U16 or same_bytes(text, table[at, 3] >> _U32, text, start, length):
                         table[at, 3] += _U1
                         break
                 elif meta == _U0:
@@ -313,7 +162,7 @@ def _line_ends(text, begin, end, ids, n):
 def _slot_hash(low, high, length, secrets):
     """The hash of a word whose row of a table begins with ``low`` and ``high``."""
     if length <= _U16:
-        return _hash_inline(low, high, length, secrets)
+        return hash_inline(low, high, length, secrets)
     return low
 
 
@@ -321,7 +170,7 @@ def _slot_hash(low, high, length, secrets):
 def grow_block_table(old, new, secrets):
     """Move the rows of block table ``old`` to ``new``, which is larger and zero."""
     slot_mask = np.uint64(new.shape[0]) - _U1
-    shift = _shift(new)
+    shift = table_shift(new)
     for row in range(old.shape[0]):
         source = np.uint64(row)
         meta = old[source, 2]
@@ -338,7 +187,7 @@ def grow_block_table(old, new, secrets):
 def fill_slots(entries, words, slots, secrets):
     """Enter the first ``words`` rows of ``entries`` into ``slots`` (int32 zeros, a power of two of them)."""
     slot_mask = np.uint64(slots.shape[0]) - _U1
-    shift = _shift(slots)
+    shift = table_shift(slots)
     for word in range(words):
         row = np.uint64(word)
         at = _slot_hash(entries[row, 0], entries[row, 1], entries[row, 2], secrets) >> shift
@@ -358,14 +207,14 @@ def _find(low, high, length, position, text, entries, slots, arena, shift, secre
             if length <= _U16:
                 if entries[row, 1] == high:
                     return at
-            elif _same_bytes(arena, entries[row, 1], text, position, length):
+            elif same_bytes(arena, entries[row, 1], text, position, length):
                 return at
         at = (at + _U1) & slot_mask
     return at
 
 
 @kernel
-def _filled(table, words, scratch):
+def filled_rows(table, words, scratch):
     """The ``words`` slots of a block table that hold a word, uint32, rising: which ones cannot be foreseen, so that
     no branch depends on it."""
     n = _U0
@@ -380,7 +229,7 @@ def _prefetch_entry(table, slot, entries, slots, shift, secrets):
     """Prefetch the entry that the word of a block table's ``slot`` will be compared with first."""
     at = _slot_hash(table[slot, 0], table[slot, 1], table[slot, 2] >> _U32, secrets) >> shift
     if slots[at] != 0:
-        _prefetch(entries, np.uint64(slots[at] - 1))
+        prefetch_row4(entries, np.uint64(slots[at] - 1))
 
 
 @kernel
@@ -392,10 +241,10 @@ def merge_block(text, table, entries, slots, arena, sizes, secrets, mapping, scr
     bytes in use, updated. mapping: int32, receives the word's index in ``entries`` for each id of the block.
     scratch: uint32 (words of the block + 1,).
     """
-    shift = _shift(slots)
+    shift = table_shift(slots)
     words = np.uint64(sizes[0])
     used = np.uint64(sizes[1])
-    filled = _filled(table, mapping.shape[0], scratch)
+    filled = filled_rows(table, mapping.shape[0], scratch)
     for index in range(filled.shape[0]):
         if index + _AHEAD < filled.shape[0]:
             _prefetch_entry(table, np.uint64(filled[index + _AHEAD]), entries, slots, shift, secrets)
@@ -434,9 +283,9 @@ def look_up_block(text, table, entries, slots, arena, secrets, mapping, unknown,
     scratch: uint32 (words of the
     block + 1,). Counts are not added. Returns the number of unknown words.
     """
-    shift = _shift(slots)
+    shift = table_shift(slots)
     found = _U0
-    filled = _filled(table, mapping.shape[0], scratch)
+    filled = filled_rows(table, mapping.shape[0], scratch)
     for index in range(filled.shape[0]):
         if index + _AHEAD < filled.shape[0]:
             _prefetch_entry(table, np.uint64(filled[index + _AHEAD]), entries, slots, shift, secrets)
@@ -573,7 +422,7 @@ def bad_bytes(entries, arena, words):
     for index in range(words):
         row = np.uint64(index)
         length = entries[row, 2]
-        if length <= _U16 and ((entries[row, 0] | entries[row, 1]) & _HIGH_BITS) == _U0:
+        if length <= _U16 and ((entries[row, 0] | entries[row, 1]) & HIGH_BITS) == _U0:
             continue
         bad = np.int64(0)
         at = _U0
@@ -591,7 +440,7 @@ def bad_bytes(entries, arena, words):
 @kernel
 def content_term(value):
     """What one id or mark adds to the content hash."""
-    mixed = (np.uint64(value + 2)) * _HASH_MIX
+    mixed = (np.uint64(value + 2)) * GOLDEN
     return mixed ^ (mixed >> _U32)
 
 

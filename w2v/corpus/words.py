@@ -9,9 +9,10 @@ import numpy as np
 
 from w2v.errors import CorpusError
 from w2v.kernels import tokenizer as kernel
+from w2v.kernels.text_cpu import INLINE
 
 # Drawn per process: a text cannot be made to collide, and nothing that is kept depends on them.
-_SECRETS = np.frombuffer(os.urandom(24), np.uint64) | np.uint64(1)
+SECRETS = np.frombuffer(os.urandom(24), np.uint64) | np.uint64(1)
 _MAX_WORDS = 2**31 - 2
 _JOIN = 1 << 16
 
@@ -77,10 +78,10 @@ class Block:
         self._table.fill(0)
         self._state.fill(0)
         while not kernel.tokenize(
-            self.text, self.length, self._table, _SECRETS, self._positions, self._ids, self._state
+            self.text, self.length, self._table, SECRETS, self._positions, self._ids, self._state
         ):
             larger = np.zeros((2 * len(self._table), 4), np.uint64)
-            kernel.grow_block_table(self._table, larger, _SECRETS)
+            kernel.grow_block_table(self._table, larger, SECRETS)
             self._table = larger
 
     def new_mapping(self) -> None:
@@ -132,7 +133,7 @@ class WordTable:
         self._reserve(len(self) + block.words, int(self._sizes[1]) + block.long_bytes)
         block.new_mapping()
         table = (self._entries, self._slots, self._arena, self._sizes)
-        kernel.merge_block(block.text, block.table, *table, _SECRETS, block.mapping, block.scratch)
+        kernel.merge_block(block.text, block.table, *table, SECRETS, block.mapping, block.scratch)
 
     def add_text(self, text: bytes) -> np.ndarray:
         """Add the words of ``text`` (ending in white space); returns the row of each token, int32."""
@@ -148,7 +149,7 @@ class WordTable:
         block.new_mapping()
         unknown = np.empty((block.words, 4), np.uint64)
         table = (self._entries, self._slots, self._arena)
-        found = kernel.look_up_block(block.text, block.table, *table, _SECRETS, block.mapping, unknown, block.scratch)
+        found = kernel.look_up_block(block.text, block.table, *table, SECRETS, block.mapping, unknown, block.scratch)
         return unknown[:found]
 
     def bad_bytes(self) -> int:
@@ -167,7 +168,7 @@ class WordTable:
         self._sizes[1] = kernel.keep_words(self._entries, self._arena, rows)
         self._sizes[0] = len(rows)
         self._slots.fill(0)
-        kernel.fill_slots(self._entries, len(rows), self._slots, _SECRETS)
+        kernel.fill_slots(self._entries, len(rows), self._slots, SECRETS)
 
     def normalised(self, lowercase: bool) -> tuple[WordTable, np.ndarray]:
         """The table after decoding (bad bytes become U+FFFD) and lower-casing, and the new row of each row."""
@@ -189,7 +190,7 @@ class WordTable:
         lengths = self._entries[rows, 2]
         order = np.lexsort((lengths, keys[1], keys[0], falling))
         # The keys decide unless both words are longer than 16 bytes: runs of those are sorted by all their bytes.
-        tied = (lengths[order[1:]] > kernel.INLINE) & (lengths[order[:-1]] > kernel.INLINE)
+        tied = (lengths[order[1:]] > INLINE) & (lengths[order[:-1]] > INLINE)
         for column in (falling, *keys):
             tied &= column[order[1:]] == column[order[:-1]]
         edges = np.flatnonzero(np.diff(tied, prepend=False, append=False))
@@ -213,7 +214,7 @@ class WordTable:
             while words << kernel.LOAD_SHIFT > size:
                 size *= 2
             self._slots = np.zeros(size, np.int32)
-            kernel.fill_slots(self._entries, len(self), self._slots, _SECRETS)
+            kernel.fill_slots(self._entries, len(self), self._slots, SECRETS)
 
 
 def join_unknown(block: Block, unknown: np.ndarray) -> bytes:
@@ -236,7 +237,7 @@ def compile_kernels() -> float:
     table.bad_bytes()
     table.prune(0)
     small, large = np.zeros((2, 4), np.uint64), np.zeros((4, 4), np.uint64)
-    kernel.grow_block_table(small, large, _SECRETS)
+    kernel.grow_block_table(small, large, SECRETS)
     renumber(block.ids.copy(), block.mapping)
     return time.perf_counter() - start
 

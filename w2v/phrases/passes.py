@@ -11,7 +11,7 @@ import numpy as np
 from w2v.corpus.passes import BLOCK_SIZE
 from w2v.corpus.pipeline import Pipeline
 from w2v.corpus.sources import BlockReader, Source
-from w2v.corpus.words import _SECRETS, Block, WordTable
+from w2v.corpus.words import SECRETS, Block, WordTable
 from w2v.kernels import phrases_cpu as kernel
 from w2v.kernels.tokenizer import PADDING
 from w2v.phrases.counts import CountTable, fingerprint_set, room_in_set, slots_for_text
@@ -66,7 +66,7 @@ class PhraseBlock(Block):
             self._filled = np.empty(2 * self.words + 1, np.uint32)
         self.described = self._room[: self.words]
         block = self.text, self.table
-        kernel.describe_words(*block, _SECRETS, delimiter, connectors, self.described, self._filled)
+        kernel.describe_words(*block, SECRETS, delimiter, connectors, self.described, self._filled)
 
 
 class Reading:
