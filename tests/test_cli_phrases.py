@@ -151,3 +151,18 @@ def test_the_bound_is_said_in_one_line(corpus, tmp_path):
 
 def test_the_command_is_registered():
     assert cli.commands["phrases"] is phrases
+
+
+def test_passes_end_where_nothing_is_joined_any_more(corpus, tmp_path):
+    once, often = tmp_path / "once.txt", tmp_path / "often.txt.gz"
+    run(corpus, "-o", once, *LOOSE, "--passes", 2)
+    result = run(corpus, "-o", often, *LOOSE, "--passes", 1000)
+    said = [line for line in result.stderr.splitlines() if "joined nothing" in line]
+    assert len(said) == 1
+    assert gzip.decompress(often.read_bytes()).decode() == once.read_text()
+
+
+@pytest.mark.parametrize("option", ["--min-count", "--max-vocab-size", "--passes"])
+def test_numbers_past_31_bits_are_refused(corpus, tmp_path, option):
+    with pytest.raises(ConfigError, match="out of range: use 1 to 2147483647"):
+        run(corpus, "-o", tmp_path / "out.txt", option, 2**31)

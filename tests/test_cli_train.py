@@ -441,7 +441,9 @@ def test_metrics_and_event_files(text, tmp_path):
 @pytest.mark.parametrize("option", ["--metrics-jsonl", "--tensorboard"])
 def test_logs_that_cannot_be_written_are_refused_before_training(text, tmp_path, option):
     out = tmp_path / "model"
-    result = invoke("train", text, "-o", out, *FAST, option, text / "log")
+    blocked = tmp_path / "file"
+    blocked.write_text("", encoding="utf-8")
+    result = invoke("train", text, "-o", out, *FAST, option, blocked / "log")
     assert result.exit_code == 1
     assert "is no folder" in str(result.exception)
     assert not out.exists()
@@ -451,3 +453,23 @@ def test_metrics_never_replace_an_input(text, tmp_path):
     result = invoke("train", text, "-o", tmp_path / "model", *FAST, "--metrics-jsonl", text)
     assert result.exit_code == 2
     assert "would replace the input" in result.stderr
+
+
+@pytest.mark.parametrize("option", ["--metrics-jsonl", "--tensorboard"])
+@pytest.mark.parametrize("place", ["", "log"])
+def test_logs_in_the_model_are_refused_before_training(text, tmp_path, option, place):
+    out = tmp_path / "model"
+    result = invoke("train", text, "-o", out, *FAST, option, out / place)
+    assert result.exit_code == 2
+    assert "inside it: choose another place" in result.stderr
+    assert not out.exists()
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
+def test_a_log_on_a_full_disk_does_not_cost_the_model(text, tmp_path):
+    out = tmp_path / "model"
+    result = process("train", text, "-o", out, *FAST, "--device", "cpu", "--metrics-jsonl", "/dev/full")
+    assert result.returncode == 0, result.stderr
+    said = [line for line in result.stderr.splitlines() if "/dev/full" in line]
+    assert said == ["w2v: warning: cannot write /dev/full: No space left on device: training goes on without metrics"]
+    assert load_model_folder(out).training["loss"]

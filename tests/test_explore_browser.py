@@ -315,6 +315,17 @@ def test_an_analogy_with_an_unknown_word_says_so(page):
     assert page.texts("#answers .word") == []
 
 
+def test_a_page_of_three_words_has_no_answer_to_an_analogy(browser, tmp_path):  # noqa: F811
+    words, rows = ["man", "king", "woman"], np.eye(3, dtype=np.float32)
+    KeyedVectors.from_arrays(words, rows).save(tmp_path / "three")
+    result = CliRunner().invoke(explore, [str(tmp_path / "three"), "-o", str(tmp_path / "three.html")])
+    assert result.exception is None, result.output
+    page = Page(browser, tmp_path / "three.html").open(fragment="a=man&b=king&c=woman")
+    assert page.find("#analogy-error").text == "There is no other word on this page."
+    assert page.texts("#answers .word") == []
+    assert browser.errors() == []
+
+
 # --- reading ---
 
 

@@ -1,6 +1,10 @@
 """The epochs of a run: callbacks, points, pauses that change nothing, metrics."""
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -259,3 +263,52 @@ def test_every_objective_begins_with_the_same_draw_at_its_own_scale(corpus, obje
         return vectors / np.abs(vectors).max()
 
     np.testing.assert_allclose(initial(objective), initial("ns"), rtol=1e-5)
+
+
+NOTHING_COMPILED_WHILE_TRAINING = """
+import sys
+import numpy as np
+from numba.core import event
+sys.path[:0] = [{tests!r}, {root!r}]
+from test_training_run import OBJECTIVES, config_for, small_corpus
+from w2v.training import TrainingCallback, train
+
+compiled = []
+
+class Listener(event.Listener):
+    def on_start(self, found):
+        if training:
+            compiled.append(str(found.data["dispatcher"]))
+
+    def on_end(self, found):
+        pass
+
+class Watch(TrainingCallback):
+    points = (0.5, 1)
+
+    def on_epoch_begin(self, run):
+        training.append(1)
+
+    def on_epoch_end(self, run):
+        training.clear()
+
+training = []
+event.register("numba:compile", Listener())
+corpus = small_corpus()
+for objective in OBJECTIVES:
+    for model in ("skipgram", "cbow"):
+        batches = dict(batch_pairs=200) if objective in ("class", "adaptive", "full") else {{}}
+        config = config_for(objective=objective, model=model, threads=2, epochs=1, **batches)
+        train(config, corpus, callbacks=[Watch()])
+print(compiled)
+"""
+
+
+def test_nothing_is_compiled_while_a_model_trains(tmp_path):
+    """In a fresh cache; otherwise what is compiled would be counted as training."""
+    tests = Path(__file__).parent
+    code = NOTHING_COMPILED_WHILE_TRAINING.format(tests=str(tests), root=str(tests.parent))
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "[]"

@@ -60,7 +60,10 @@ class CpuBackend:
 
     def compile(self) -> None:
         """Run the kernels over nothing."""
-        self._chunk(_read_only(np.empty(0, np.int32)), 0, 0, 0, 0.0, np.zeros(4), self._room())
+        room = self._room()
+        self._chunk(_read_only(np.empty(0, np.int32)), 0, 0, 0, 0.0, np.zeros(4), room)
+        give_back(self._input, room[0])
+        give_back(self._output, room[1])
         if self.config.heldout:
             compile_heldout(self.config, self.objective)
 

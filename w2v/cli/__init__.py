@@ -18,6 +18,7 @@ from w2v.cli.eval import evaluate
 from w2v.cli.explore import explore
 from w2v.cli.export import export
 from w2v.cli.info import info
+from w2v.cli.options import stop_on_terminate
 from w2v.cli.phrases import phrases
 from w2v.cli.similar import similar
 from w2v.cli.train import train
@@ -52,6 +53,7 @@ for _command in (
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 a reported error, 2 usage, 130 after Ctrl-C."""
+    stop_on_terminate()
     try:
         cli.main(args=arguments, prog_name="w2v", standalone_mode=False)
         sys.stdout.flush()

@@ -15,7 +15,6 @@ from w2v.cli.options import (
     combine,
     corpus_argument,
     print_table,
-    stop_on_terminate,
     vocabulary_options,
 )
 from w2v.cli.training_options import run_options, softmax_options, window_options
@@ -209,7 +208,6 @@ def compare(
             notes,
         )
     plan = _with(plan, device=device, threads=options["threads"] or available_cores())
-    stop_on_terminate()
     with _encode(corpus, plan.options, vocab_file, cache_dir, no_cache) as encoded:
         given = context.get_parameter_source("heldout") is click.core.ParameterSource.COMMANDLINE
         plan = _check_against_corpus(plan, encoded, given, notes)

@@ -79,6 +79,18 @@ def refuse_same_file(out: Path, inputs: Iterable[str | Path]) -> None:
             raise click.UsageError(f"{out} would replace the input {path}: choose another output")
 
 
+def refuse_inside(path: Path, taken: Iterable[str | Path]) -> None:
+    """Raise click.UsageError where ``path`` is one of ``taken``, or would lie in one that is or will be a folder.
+
+    A log in the folder of a model would keep the model from being written, and one among the texts would be read.
+    """
+    target = os.path.realpath(path)
+    for other in taken:
+        place = os.path.realpath(other)
+        if str(other) != "-" and (target == place or target.startswith(os.path.join(place, ""))):
+            raise click.UsageError(f"{path} is {other} or inside it: choose another place")
+
+
 def _read_paths(inputs: Iterable[str | Path]) -> Iterator[Path]:
     """The inputs that exist, and the files that reading the folders among them would read."""
     from w2v.corpus.sources import find_sources

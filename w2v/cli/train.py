@@ -9,8 +9,8 @@ from w2v.cli.options import (
     cache_options,
     combine,
     corpus_argument,
+    refuse_inside,
     refuse_same_file,
-    stop_on_terminate,
     vocabulary_options,
 )
 from w2v.cli.training_options import run_options, softmax_options, window_options
@@ -88,14 +88,17 @@ def train(
     shown = not quiet and (sys.stderr.isatty() if progress is None else progress)
     for written in filter(None, (out, metrics_jsonl)):
         refuse_same_file(written, [*corpus, *([vocab_file] if vocab_file else [])])
+    for log in filter(None, (metrics_jsonl, tensorboard)):
+        refuse_inside(log, [out, *corpus])
     check_output(out)
-    logs = [
-        kind(path) for kind, path in ((MetricsFile, metrics_jsonl), (TensorBoardLog, tensorboard)) if path is not None
-    ]
+    logs = []
+    if metrics_jsonl is not None:
+        logs.append(MetricsFile(metrics_jsonl, say=lambda line: click.echo(f"w2v: warning: {line}", err=True)))
+    if tensorboard is not None:
+        logs.append(TensorBoardLog(tensorboard))
     choose_device(config.device)
     if config.device == "auto" and (hint := auto_hint()):
         say(hint)
-    stop_on_terminate()
 
     with threadpool_limits(config.threads), TextBar(corpus, shown) as text_bar:
         encoded = encode_corpus(

@@ -98,7 +98,7 @@ function start() {
   // Joins words on the maps: the analogy where that is read, else the chosen word and its neighbours.
   function join() {
     maps.forEach((map, i) => {
-      if (panel.tabs.current === "analogy" && state.analogy) {
+      if (panel.tabs.current === "analogy" && state.analogy && answers[i].length) {
         const [a, b, c] = state.analogy, { row } = answers[i][0];
         map.choose({ rows: [row, c, b, a], links: [[a, b, 1], [c, row, 1]] });
       } else if (state.row >= 0) {

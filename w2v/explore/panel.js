@@ -255,6 +255,10 @@ class Panel {
       if (!this.double) column.querySelector("h3").textContent = "Answers";
       return column;
     }));
+    if (!lists[0].length) {
+      this.get("analogy-error").textContent = "There is no other word on this page.";
+      return;
+    }
     const said = lists.map((list) => isolated(words[list[0].row])).join(" and ");
     announce(`${isolated(words[a])} is to ${isolated(words[b])} as ${isolated(words[c])} is to ${said}.`);
   }

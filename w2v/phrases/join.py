@@ -91,10 +91,15 @@ def join_phrases(
             last = number == options.passes - 1
             path = folder / f"pass{number}.txt"
             with open_output(output) if last else _open_between(path) as stream:
-                run.run_pass(number, sources, stream, progress)
+                joined = run.run_pass(number, sources, stream, progress)
                 if number == 0 and [source.identity() for source in sources] != identity:
                     raise CorpusError("the text changed while it was read: run again when it is complete")
             (folder / f"pass{number - 1}.txt").unlink(missing_ok=True)
+            if not last and not joined:
+                report(f"pass {number + 1} of {options.passes} joined nothing, and later ones would not either")
+                with open_output(output) as stream, open(path, "rb") as text:
+                    shutil.copyfileobj(text, stream)
+                break
             sources = [Source(path)]
     run.totals.seconds = time.perf_counter() - start
     return run.totals
@@ -110,8 +115,8 @@ class _Run:
         self._keep_list = keep_list
         self._report = report
 
-    def run_pass(self, number: int, sources: list[Source], stream: BinaryIO, progress: Progress) -> None:
-        """Count, then join and write to ``stream``."""
+    def run_pass(self, number: int, sources: list[Source], stream: BinaryIO, progress: Progress) -> int:
+        """Count, then join and write to ``stream``; returns how many phrases were joined in the text."""
         # numba is imported and kernels are compiled here, not where the package is imported.
         from w2v.phrases.passes import Counting, Joining
 
@@ -129,6 +134,7 @@ class _Run:
         self.totals.phrases += joining.known
         self.totals.joins += joining.joins
         self.totals.words_after = counting.tokens - joining.removed
+        return joining.joins
 
     def _take_counts(self, number: int, counting, sources: list[Source]) -> None:  # noqa: ANN001 (a Counting)
         """Add what was counted to the totals, and say what has to be said."""
@@ -144,8 +150,8 @@ class _Run:
                 self._report(f"{counting.bad_bytes} bytes are not UTF-8: they are written as they are")
         if table.prunings:
             self._report(
-                f"--max-vocab-size {table.limit} was reached: words and pairs that occurred fewer than "
-                f"{table.min_reduce} times were forgotten on the way, and their counts are too low"
+                f"--max-vocab-size {table.limit} was reached {table.prunings} times: rare words and pairs were "
+                f"forgotten on the way, and their counts are too low"
             )
 
     def _note(self, name: bytes, count: int, score: float) -> None:

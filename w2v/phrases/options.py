@@ -11,6 +11,8 @@ from w2v.errors import ConfigError
 # word2phrase.c's.
 THRESHOLDS = {"default": 10.0, "npmi": 0.5, "word2phrase": 100.0}
 
+_MOST = 2**31 - 1
+
 
 @dataclass(frozen=True)
 class PhraseOptions:
@@ -41,8 +43,8 @@ class PhraseOptions:
             raise ConfigError(f"--scoring {self.scoring} is unknown: use {', '.join(THRESHOLDS)}")
         for name in ("min_count", "max_vocab_size", "passes"):
             value = getattr(self, name)
-            if value < 1:
-                raise ConfigError(f"--{name.replace('_', '-')} {value} is out of range: use 1 or more")
+            if not 1 <= value <= _MOST:
+                raise ConfigError(f"--{name.replace('_', '-')} {value} is out of range: use 1 to {_MOST}")
         self._check_threshold()
         self._check_delimiter()
 

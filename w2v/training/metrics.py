@@ -6,6 +6,9 @@ import json
 import math
 import os
 import time
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, timezone
 from io import TextIOWrapper
 from pathlib import Path
@@ -66,13 +69,21 @@ class MetricsFile(TrainingCallback):
     soon as they are there, so that the file can be followed. An older file is replaced when training begins.
     """
 
-    def __init__(self, path: str | os.PathLike, seconds: float = INTERVAL) -> None:
-        """Raise OutputError where ``path`` cannot be written; it is not yet."""
+    def __init__(
+        self, path: str | os.PathLike, seconds: float = INTERVAL, say: Callable[[str], None] = warnings.warn
+    ) -> None:
+        """Raise OutputError where ``path`` cannot be written; it is not yet.
+
+        say: gets a line where writing fails later.
+        """
         self._path = Path(path)
+        self._say = say
         self._intervals = Intervals(seconds)
         self._file: TextIOWrapper | None = None
         if self._path.is_dir():
             raise OutputError(f"{path} is a folder: give a file name for the metrics")
+        if str(path) == "-":
+            raise OutputError("metrics go to a file: give its name, or /dev/stdout")
         check_parent(path, make_parents=False)
         if self._path.exists() and not os.access(self._path, os.W_OK):
             raise OutputError(f"cannot write {path}: no permission to change it")
@@ -108,13 +119,18 @@ class MetricsFile(TrainingCallback):
     def close(self) -> None:
         """Close the file; training that failed leaves the lines that it had."""
         if self._file is not None:
-            self._file.close()
-            self._file = None
+            file, self._file = self._file, None
+            with suppress(OSError):  # of what could not be written, as was said
+                file.close()
 
     def _write(self, event: str, values: dict[str, object]) -> None:
+        """A line. A model is worth more than its log: where this fails, training goes on without."""
+        if self._file is None:
+            return
         line = {"event": event, "time": datetime.now(timezone.utc).isoformat(timespec="milliseconds"), **values}
         try:
             self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
             self._file.flush()
         except OSError as error:
-            raise OutputError(f"cannot write {self._path}: {error.strerror or error}") from error
+            self._say(f"cannot write {self._path}: {error.strerror or error}: training goes on without metrics")
+            self.close()
