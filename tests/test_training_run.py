@@ -312,3 +312,16 @@ def test_nothing_is_compiled_while_a_model_trains(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "[]"
+
+
+def test_the_held_out_likelihood_is_found_once_for_each_moment(corpus):
+    class Ask(Watch):
+        def on_point(self, run):
+            self.seen.append((run.heldout_nll(), run.heldout_nll()))
+
+    ask = Ask(points=(0.5, 1, 2))
+    model = train(config_for(objective="hs", heldout=0.2), corpus, callbacks=[ask])
+    assert all(first == second for first, second in ask.seen)
+    values = [first for first, _ in ask.seen]
+    assert len(set(values)) == 3
+    assert values[-1] == model.training["heldout_nll"]

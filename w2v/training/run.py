@@ -28,7 +28,7 @@ class TrainingRun:
 
     tokens: words of an epoch before sub-sampling; epoch: the present one, 0 …; report: its sums so far; reports: the
     epochs that are done. first_epoch numbers the first pass for the random draws, so that training that goes on does
-    not repeat them. heldout: nats per pair of held-out sentences, now; None where there are none, or for ns.
+    not repeat them. heldout: gives the nats per pair of held-out sentences; None where there are none, or for ns.
     """
 
     def __init__(
@@ -52,7 +52,8 @@ class TrainingRun:
         self.epoch = 0
         self.report = EpochReport()
         self.reports: list[EpochReport] = []
-        self.heldout_nll = heldout
+        self._heldout = heldout
+        self._heldout_at: tuple[float, float | None] | None = None
         self._backend = backend
         self._callbacks = tuple(callbacks)
         # Of each callback the points to come, the next one last.
@@ -93,6 +94,15 @@ class TrainingRun:
 
         vectors = np.array(self._backend.parameters()["input_vectors"], np.float32)
         return KeyedVectors.from_arrays(self.vocabulary.words, vectors, self.vocabulary.counts)
+
+    def heldout_nll(self) -> float | None:
+        """Nats per pair of the held-out sentences, now; None where there are none, or for ns.
+
+        Asked again before training has gone on, it answers what it found.
+        """
+        if self._heldout_at is None or self._heldout_at[0] != self.epochs_done:
+            self._heldout_at = self.epochs_done, self._heldout()
+        return self._heldout_at[1]
 
     def train(self, ids: np.ndarray) -> list[EpochReport]:
         """Train all epochs on ids, (N,) int32 with −1 after each sentence, and return a report each.
