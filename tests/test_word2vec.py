@@ -2,8 +2,12 @@
 
 import inspect
 import json
+import os
+import subprocess
+import sys
 import warnings
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -566,3 +570,54 @@ def test_callbacks_of_models_and_of_runs(sentences, tmp_path):
     assert (point.vectors != epochs[0]).any()
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text("utf-8").splitlines()]
     assert [line["event"] for line in lines if line["event"] != "report"] == ["begin", "epoch", "epoch", "end"]
+
+
+def test_what_is_no_callback_is_refused_before_the_text_is_read(tmp_path):
+    class Silent:
+        pass
+
+    class Watch:
+        def on_epoch_end(self, model):
+            pass
+
+    missing = str(tmp_path / "missing.txt")
+    for callbacks, said in (
+        ([Silent()], "is no callback: it has none of on_train_begin"),
+        ([Watch], r"Watch is a class: give callbacks=\[Watch\(\)\]"),
+        (Watch(), "callbacks is a list"),
+        ([lambda model: None], "is no callback"),
+    ):
+        with pytest.raises(TypeError, match=said):
+            Word2Vec(corpus_file=missing, callbacks=callbacks)
+
+
+def test_compiling_comes_before_training(tmp_path):
+    """In a fresh cache; otherwise callbacks would see it as training, and ``total_train_time`` would count it."""
+    code = """
+from numba.core import event
+from w2v import Word2Vec
+
+training, compiled = [], []
+
+class Listener(event.Listener):
+    def on_start(self, found):
+        (compiled if training else []).append(str(found.data["dispatcher"]))
+
+    def on_end(self, found):
+        pass
+
+class Watch:
+    def on_train_begin(self, model):
+        training.append(1)
+
+    def on_train_end(self, model):
+        training.clear()
+
+event.register("numba:compile", Listener())
+Word2Vec([["a", "b", "c", "d"] * 5] * 20, min_count=1, vector_size=10, workers=1, callbacks=[Watch()])
+print(compiled)
+"""
+    root = Path(__file__).parent.parent
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(root)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=300)
+    assert done.stdout.strip() == "[]", done.stderr

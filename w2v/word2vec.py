@@ -130,6 +130,7 @@ class Word2Vec:
             if trim_rule is not None:
                 warnings.warn("trim_rule has no effect here: give it to build_vocab", stacklevel=2)
             return
+        _check_callbacks(callbacks)
         # One pass over the text gives both the vocabulary and the ids to train on.
         encoded = self._encode_new(sentences, corpus_file, trim_rule)
         try:
@@ -478,6 +479,7 @@ class Word2Vec:
         if not len(self.wv):
             raise TrainingError("the model has no vocabulary: call build_vocab before train")
         _one_source(corpus_iterable, corpus_file)
+        _check_callbacks(callbacks)
         alpha = self.alpha if start_alpha is None else start_alpha
         config = replace(
             self.config,
@@ -495,13 +497,16 @@ class Word2Vec:
     def _train(self, encoded: EncodedCorpus, config: TrainConfig, callbacks: Sequence[object]) -> tuple[int, int]:
         from threadpoolctl import threadpool_limits
 
-        from w2v.training import TrainingCallback, TrainingRun
-        from w2v.training.model_callbacks import ModelCallbacks
+        from w2v.training import TrainingRun
+        from w2v.training.model_callbacks import ModelCallbacks, split_callbacks
 
-        begin, earlier = time.perf_counter(), self.total_train_time
+        of_models, of_runs = split_callbacks(callbacks)
         config = self._without_heldout(config)
         backend = self._backend(self._counts(), config)
+        backend.compile()
         backend.load_parameters({"input_vectors": self.wv.vectors, **self.output_parameters})
+        backend.upload(encoded.ids)
+        begin, earlier = time.perf_counter(), self.total_train_time
         self.running_training_loss = 0.0
         first_epoch = self._epochs_done
 
@@ -518,8 +523,6 @@ class Word2Vec:
                 "device": backend.device,
             }
 
-        of_runs = [callback for callback in callbacks if isinstance(callback, TrainingCallback)]
-        of_models = [callback for callback in callbacks if not isinstance(callback, TrainingCallback)]
         run = TrainingRun(
             config,
             backend,
@@ -733,6 +736,13 @@ def _objective(objective: str | None, hs: int, negative: int) -> str:
     if objective in (None, "ns") and not negative:
         raise ConfigError("negative=0 leaves nothing to train on: use hs=1 or negative=5")
     return objective or "ns"
+
+
+def _check_callbacks(callbacks: Sequence[object]) -> None:
+    """Before a long text is read."""
+    from w2v.training.model_callbacks import split_callbacks
+
+    split_callbacks(callbacks)
 
 
 def _one_source(sentences: Sentences | None, corpus_file: str | os.PathLike | None) -> None:

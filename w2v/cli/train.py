@@ -16,6 +16,8 @@ from w2v.cli.options import (
 from w2v.cli.training_options import run_options, softmax_options, window_options
 
 _Path = click.Path(path_type=Path)
+# Seconds of compiling that explain why a run took so much longer than its training.
+_WORTH_SAYING = 2.0
 
 _objective_options = combine(
     click.option(
@@ -134,4 +136,6 @@ def train(
     )
     if line := heldout_line(record):
         say(line)
-    say(f"saved to {out} ({clock.seconds()['total']:.1f} s in all)")
+    seconds = clock.seconds()
+    compiled = f", {seconds['compile']:.1f} s of them compiling, once" if seconds["compile"] >= _WORTH_SAYING else ""
+    say(f"saved to {out} ({seconds['total']:.1f} s in all{compiled})")

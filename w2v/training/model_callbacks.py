@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from w2v.training.callbacks import TrainingCallback
@@ -10,6 +10,29 @@ from w2v.training.run import TrainingRun
 
 if TYPE_CHECKING:
     from w2v.word2vec import Word2Vec
+
+
+EVENTS = ("on_train_begin", "on_epoch_begin", "on_report", "on_epoch_end", "on_train_end")
+
+
+def split_callbacks(callbacks: Iterable[object]) -> tuple[list[object], list[TrainingCallback]]:
+    """The callbacks in gensim's style, and those of runs.
+
+    Raises TypeError where one is neither, and so would never be called, or is a class in place of an object.
+    """
+    if not isinstance(callbacks, Iterable):
+        raise TypeError(f"callbacks is a list of them, not {callbacks!r}")
+    of_models, of_runs = [], []
+    for callback in callbacks:
+        if isinstance(callback, type):
+            raise TypeError(f"{callback.__name__} is a class: give callbacks=[{callback.__name__}()]")
+        if isinstance(callback, TrainingCallback):
+            of_runs.append(callback)
+        elif any(callable(getattr(callback, event, None)) for event in EVENTS):
+            of_models.append(callback)
+        else:
+            raise TypeError(f"{callback!r} is no callback: it has none of {', '.join(EVENTS)}")
+    return of_models, of_runs
 
 
 class ModelCallbacks(TrainingCallback):

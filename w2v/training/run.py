@@ -10,7 +10,7 @@ import numpy as np
 from w2v.backends import Backend, EpochReport
 from w2v.backends.base import Pauses
 from w2v.config import TrainConfig
-from w2v.errors import TrainingError
+from w2v.errors import ConfigError, TrainingError
 from w2v.training.callbacks import TrainingCallback
 from w2v.training.clock import PhaseClock
 from w2v.training.schedule import LinearDecay
@@ -56,8 +56,15 @@ class TrainingRun:
         self._heldout_at: tuple[float, float | None] | None = None
         self._backend = backend
         self._callbacks = tuple(callbacks)
+        for point in (point for callback in self._callbacks for point in callback.points):
+            if not point > 0:
+                raise ConfigError(f"a callback's point {point} is out of range: use numbers of epochs above 0")
         # Of each callback the points to come, the next one last.
         self._points = [sorted(set(callback.points), reverse=True) for callback in self._callbacks]
+
+    def __repr__(self) -> str:
+        """How far it is."""
+        return f"<TrainingRun of {self.config.model} {self.config.objective}, {self.epochs_done:.2f} epochs done>"
 
     @property
     def device(self) -> str:
