@@ -138,7 +138,9 @@ def test_vectors_of_zeros_belong_nowhere():
         (np.ones((3, 2)), 4, "4 classes cannot be made of 3 words: ask for 1 to 3"),
         (np.ones((3, 2)), 0, "0 classes cannot be made of 3 words: ask for 1 to 3"),
         (np.eye(3)[:, :2], 3, "3 classes cannot be made of 2 words whose vectors are not zero: ask for 1 to 2"),
-        (np.empty((0, 2)), 1, "1 classes cannot be made of 0 words"),
+        (np.empty((0, 2)), 1, "1 class cannot be made of 0 words: train on more text"),
+        (np.eye(2)[:1], 2, "2 classes cannot be made of 1 word: ask for 1$"),
+        (np.ones((1200, 2)), 1300, "1,300 classes cannot be made of 1,200 words: ask for 1 to 1,200"),
     ],
 )
 def test_impossible_numbers_of_classes(rows, count, message):
@@ -210,6 +212,12 @@ def test_into_a_file(model, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["classes.tsv", "vectors.txt"]
 
 
+def test_a_dash_is_standard_output(model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run(model, "-n", 2, "-o", "-").stdout == TABLE
+    assert [path.name for path in tmp_path.iterdir()] == ["vectors.txt"]
+
+
 def test_outputs_that_cannot_be(model, tmp_path):
     before = model.read_bytes()
     assert run(model, "-n", 2, "-o", model, error=SystemExit).exit_code == 2
@@ -224,7 +232,7 @@ def test_small_vocabularies(tmp_path, model):
     path.write_text("1 2\nonly 1 2\n", "utf-8")
     assert run(path, "-n", 1).stdout == "word\tclass\nonly\t0\n"
     result = run(path, "-n", 2, error=ConfigError)
-    assert str(result.exception) == "2 classes cannot be made of 1 words: ask for 1 to 1"
+    assert str(result.exception) == "2 classes cannot be made of 1 word: ask for 1"
     assert run(model, "-n", 0, error=SystemExit).exit_code == 2
     assert run(model, error=SystemExit).exit_code == 2
     run(tmp_path / "nowhere", "-n", 2, error=FormatError)
@@ -235,7 +243,7 @@ def test_vectors_of_zeros_are_told(tmp_path):
     path.write_text("3 2\na 1 2\npad 0 0\nb -1 0\n", "utf-8")
     result = run(path, "-n", 2)
     assert result.stdout == "word\tclass\na\t0\npad\t-1\nb\t1\n"
-    assert "1 words have a vector of zeros" in result.stderr.splitlines()[1]
+    assert "1 word has a vector of zeros" in result.stderr.splitlines()[1]
 
 
 def test_words_cannot_break_the_table(tmp_path):

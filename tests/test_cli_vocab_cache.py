@@ -2,6 +2,9 @@
 
 import json
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import click
 import pytest
@@ -41,6 +44,16 @@ def test_vocab_reads_standard_input(tmp_path):
     for more in ((), ("--max-vocab-size", 2)):
         run(vocab, "-", "-o", output, "--min-count", 1, *more, input="a b a b\n")
         assert output.read_text() == "a\t2\nb\t2\n"
+
+
+def test_vocab_to_standard_output(tmp_path):
+    (tmp_path / "text.txt").write_text("a b a b a\n", "utf-8")
+    command = [sys.executable, "-m", "w2v", "vocab", "text.txt", "-o", "-", "--min-count", "1"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, check=True)
+    assert result.stdout == b"a\t3\nb\t2\n"
+    assert "2 words written (" in result.stderr.decode()
+    assert [path.name for path in tmp_path.iterdir()] == ["text.txt"]
 
 
 @pytest.mark.parametrize("option", ["--min-count", "--max-vocab-size", "--max-final-vocab", "--threads"])

@@ -18,12 +18,16 @@ if TYPE_CHECKING:
 
 # What ends a cell or a line of the table.
 _CELL_END = re.compile(r"[\t\n\r]")
+_STDOUT = Path("-")
 
 
 @click.command()
 @model_argument
 @click.option("-n", "--classes", "count", type=click.IntRange(min=1), required=True, help="Number of classes.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write here, not to stdout.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", default="-",
+    help="Write here.  [default: -, standard output]",
+)  # fmt: skip
 @click.option(
     "--sort",
     type=click.Choice(["word", "class"]),
@@ -34,9 +38,7 @@ _CELL_END = re.compile(r"[\t\n\r]")
 @click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True, help="Where the centres begin.")
 @limit_option
 @json_option
-def classes(
-    model: Path, count: int, output: Path | None, sort: str, seed: int, limit: int | None, as_json: bool
-) -> None:
+def classes(model: Path, count: int, output: Path, sort: str, seed: int, limit: int | None, as_json: bool) -> None:
     """Divide the words into N classes by the directions of their vectors.
 
     Spherical k-means, word2vec.c's -classes. MODEL is a model folder or a vector file. Prints each word and the
@@ -47,7 +49,7 @@ def classes(
     from w2v.vectors.clusters import cluster_words
     from w2v.vectors.words import writable_words
 
-    if output is not None:
+    if output != _STDOUT:
         refuse_same_file(output, [model])
         check_file(output, make_parents=False)
     vectors = open_vectors(model, limit)
@@ -65,9 +67,9 @@ def classes(
 
 
 @contextmanager
-def _printed_to(output: Path | None) -> Iterator[None]:
-    """Let what is printed inside replace the file ``output`` at the end; None leaves it on stdout."""
-    if output is None:
+def _printed_to(output: Path) -> Iterator[None]:
+    """Let what is printed inside replace the file ``output`` at the end; ``-`` leaves it on stdout."""
+    if output == _STDOUT:
         yield
         return
     from w2v.atomic import atomic_file
@@ -83,10 +85,12 @@ def _printed_to(output: Path | None) -> Iterator[None]:
 def _summary(found: WordClasses, seconds: float) -> Iterator[str]:
     """What to say about the classes, a line each."""
     sizes = found.sizes
+    classes, words = len(sizes), int(sizes.sum())
     yield (
-        f"{len(sizes):,} classes of {sizes.sum():,} words: mean cosine to the centre {found.mean_similarity:.4f}, "
-        f"largest class {sizes.max():,}, smallest {sizes.min():,} ({seconds:.1f} s)"
+        f"{classes:,} class{'es' * (classes != 1)} of {words:,} word{'s' * (words != 1)}: mean cosine to the centre "
+        f"{found.mean_similarity:.4f}, largest class {sizes.max():,}, smallest {sizes.min():,} ({seconds:.1f} s)"
     )
-    left_out = len(found.labels) - int(sizes.sum())
+    left_out = len(found.labels) - words
     if left_out:
-        yield f"{left_out:,} words have a vector of zeros, which no class is near to: theirs is -1"
+        have = "word has" if left_out == 1 else "words have"
+        yield f"{left_out:,} {have} a vector of zeros, which no class is near to: class -1"

@@ -13,8 +13,9 @@ from w2v.cli.options import corpus_argument, refuse_same_file, threads_option, v
 @click.command()
 @corpus_argument
 @click.option(
-    "-o", "--output", required=True, type=click.Path(path_type=Path), metavar="VOCAB.tsv", help="File to write."
-)
+    "-o", "--output", required=True, type=click.Path(path_type=Path), metavar="VOCAB.tsv",
+    help="File to write; - for standard output.",
+)  # fmt: skip
 @vocabulary_options
 @threads_option
 def vocab(
@@ -35,13 +36,19 @@ def vocab(
     from w2v.cli.text_progress import TextBar
     from w2v.corpus import CorpusOptions, count_words
 
-    refuse_same_file(output, corpus)
-    check_file(output, make_parents=False)
+    printed = str(output) == "-"
+    if not printed:
+        refuse_same_file(output, corpus)
+        check_file(output, make_parents=False)
     options = CorpusOptions(min_count, max_vocab_size, max_final_vocab, lowercase)
     shown = sys.stderr.isatty()
     with TextBar(corpus, shown) as bar:
         report = bar.write if shown else lambda message: click.echo(message, err=True)
         vocabulary, totals = count_words(corpus, options, threads=threads, report=report, progress=bar.update)
-    vocabulary.save(output)
+    if printed:
+        vocabulary.write(click.get_binary_stream("stdout"))
+    else:
+        vocabulary.save(output)
     seconds = sum(totals.seconds.values())
-    click.echo(f"{len(vocabulary)} words written to {output} ({seconds:.1f} s)", err=True)
+    where = "written" if printed else f"written to {output}"
+    click.echo(f"{len(vocabulary):,} word{'s' * (len(vocabulary) != 1)} {where} ({seconds:.1f} s)", err=True)

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -55,13 +56,24 @@ class Vocabulary:
         Raises VocabularyError on a word that holds a tab or a line break (text files cannot bring one), and
         OutputError where the file cannot be written.
         """
+        self._check_storable(str(path))
+        with atomic_file(path, make_parents=False) as temporary, temporary.open("wb") as file:
+            self._write(file)
+
+    def write(self, file: BinaryIO) -> None:
+        """Write the lines of ``save`` to an open ``file``; raises the same VocabularyError."""
+        self._check_storable("a list of words")
+        self._write(file)
+
+    def _write(self, file: BinaryIO) -> None:
+        file.writelines(format_entries(map(str.encode, self.words), self.counts))
+
+    def _check_storable(self, target: str) -> None:
         for word in self.words:
             if "\t" in word or "\n" in word or "\r" in word:
                 raise VocabularyError(
-                    f"the word {word!r} holds a tab or a line break, which {path} cannot store: remove it"
+                    f"the word {word!r} holds a tab or a line break, which {target} cannot store: remove it"
                 )
-        with atomic_file(path, make_parents=False) as temporary, temporary.open("wb") as file:
-            file.writelines(format_entries(map(str.encode, self.words), self.counts))
 
     @classmethod
     def load(cls, path: str | Path) -> Vocabulary:

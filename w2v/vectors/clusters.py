@@ -72,8 +72,7 @@ def cluster_words(vectors: np.ndarray, classes: int, seed: int = 1, passes: int 
     """
     rows = _UnitRows(vectors)
     if not 1 <= classes <= len(rows):
-        of = f"{len(rows)} words" + (" whose vectors are not zero" if len(rows) < len(vectors) else "")
-        raise ConfigError(f"{classes} classes cannot be made of {of}: ask for 1 to {max(1, len(rows))}")
+        raise ConfigError(_impossible(classes, len(rows), len(vectors)))
     generator = np.random.default_rng(seed)
     centres = _Centres(_first_centres(_sample(rows, classes, generator), classes, generator))
     for number in range(passes):
@@ -85,6 +84,17 @@ def cluster_words(vectors: np.ndarray, classes: int, seed: int = 1, passes: int 
     labels, cosines = _assign(rows, centres.directions)
     _fill_empty(labels, cosines, classes)
     return _finished(rows, labels, centres.directions)
+
+
+def _impossible(classes: int, words: int, rows: int) -> str:
+    """Why ``words`` of ``rows`` vectors, those that are not zero, cannot make so many ``classes``."""
+    some = f"{classes:,} class{'es' * (classes != 1)}"
+    of = f"{words:,} word{'s' * (words != 1)}"
+    if words < rows:
+        of += " whose vector is not zero" if words == 1 else " whose vectors are not zero"
+    if words == 0:
+        return f"{some} cannot be made of {of}: train on more text"
+    return f"{some} cannot be made of {of}: ask for {'1' if words == 1 else f'1 to {words:,}'}"
 
 
 class _UnitRows:
