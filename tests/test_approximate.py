@@ -134,7 +134,7 @@ def test_search_on_ends_it(vectors):
 def test_a_second_run_reads_the_index(vectors, rows, cache_folder, monkeypatch):
     _, first = searched(vectors)
     (name,) = kept(cache_folder)
-    assert "sorting 3000 vectors" in first[0]
+    assert "sorting 3,000 vectors" in first[0]
     assert str(cache_folder / name) in first[-1]
     monkeypatch.setattr(approximate, "find_cells", lambda store: pytest.fail("the index was made again"))
     again, second = searched(KeyedVectors.from_arrays(vectors.index_to_key, rows))

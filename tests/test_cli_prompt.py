@@ -11,10 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from w2v.cli.batch import split
+from w2v.cli.asked import AskedWords, read_sum, split
 from w2v.cli.completion import PrefixIndex
 from w2v.cli.line_editor import state_folder
-from w2v.cli.prompt import expression
 from w2v.cli.terminal_text import columns, padded, printable, width
 from w2v.vectors import KeyedVectors
 
@@ -117,6 +116,8 @@ def test_a_conversation_about_similar_words(terminal, tmp_path):
     sums = prompt.type("king - man +woman\r").splitlines()
     assert (sums[1], sums[2].split()) == ("king + woman - man", ["queen", "0.9597"])
     assert "'kingg' is not in the vocabulary: did you mean king" in prompt.type("kingg\r")
+    assert "'kingg' is not in the vocabulary: did you mean king" in prompt.type("man -kingg\r")
+    assert "'-man' is not in the vocabulary: a sum takes another word, as in other -man" in prompt.type("-man\r")
     unknown = prompt.type("zzzz apple\r")
     assert "pear" in unknown
     assert "'zzzz' is not in the vocabulary" in unknown
@@ -147,13 +148,36 @@ def test_history_outlives_the_prompt_and_control_d_ends_it(terminal, tmp_path):
     first = terminal("analogy", "-n", "1")
     answer = first.type("man king woman\r").splitlines()
     assert (answer[1], answer[2].split()[0]) == ("king - man + woman", "queen")
+    sums = first.type("king -man +woman\r").splitlines()
+    assert (sums[1], sums[2].split()[0]) == ("king + woman - man", "queen")
     assert "three words" in first.type("man king\r")
     assert "did you mean woman" in first.type("man king women\r")
     assert first.end(CTRL_D)[0] == 0
     second = terminal("analogy", "-n", "1", "--cosmul")
-    answer = second.type(UP * 3 + "\r").splitlines()
+    assert "needs a word that is added" in second.type("-man -king\r")
+    answer = second.type(UP * 5 + "\r").splitlines()
     assert (answer[-3], answer[-2].split()[0]) == ("king - man + woman", "quit")  # 3CosMul likes what is far from man
     assert second.end(CTRL_D)[0] == 0
+
+
+def test_a_prompt_in_any_case(terminal):
+    prompt = terminal("analogy", "-n", "1", "--ignore-case")
+    answer = prompt.type("MAN King woman\r").splitlines()
+    assert (answer[1], answer[2].split()[0]) == ("king - man + woman", "queen")
+    assert prompt.end(CTRL_D)[0] == 0
+    prompt = terminal("similar", "-n", "1", "--ignore-case")
+    assert "pear" in prompt.type("Apple\r")
+    assert "king + woman - man" in prompt.type("KING -MAN +WOMAN\r")
+    assert prompt.end(CTRL_D)[0] == 0
+
+
+def test_the_greeting_counts_in_thousands(tmp_path, terminal):
+    KeyedVectors.from_arrays([f"w{row}" for row in range(1234)], np.ones((1234, 2), np.float32)).save(
+        tmp_path / "model"
+    )
+    prompt = terminal("similar")
+    assert "\n1,234 words. Type" in "\n" + prompt.greeting
+    assert prompt.end(CTRL_D)[0] == 0
 
 
 def test_control_c_clears_the_line_and_twice_ends(terminal):
@@ -191,21 +215,50 @@ def test_without_a_place_for_history_it_says_so_and_answers(terminal, tmp_path):
     assert prompt.end(CTRL_D)[0] == 0
 
 
-def test_expressions(vectors):
+def sides(words, line, typed):
+    """(added, subtracted) words of a sum, None where the line is none."""
+    asked = read_sum(words, split(words, line), typed)
+    return None if asked is None else (asked.added, asked.subtracted)
+
+
+@pytest.mark.parametrize("typed", [False, True])
+def test_sums(vectors, typed):
     sums = {
         "king -man +woman": (["king", "woman"], ["man"]),
         "king - man + woman": (["king", "woman"], ["man"]),
+        "king \u2212man \u2212 apple": (["king"], ["man", "apple"]),
+        "-man +king": (["king"], ["man"]),
+        "-man -king": ([], ["man", "king"]),
         "king queen -man": (["king", "queen"], ["man"]),
         "king +zzz": (["king", "zzz"], []),
         "king - -man": (["king"], ["-man"]),
     }
     for line, wanted in sums.items():
-        assert expression(vectors, line) == wanted, line
+        assert sides(vectors, line, typed) == wanted, line
     for line in ("king", "king queen", "-man", "- man", "new york", "king -", "+", ""):
-        assert expression(vectors, line) is None, line
-    vectors.add_vectors(["-man", "-dash"], np.ones((2, 3)))
-    assert expression(vectors, "king -man") == (["king"], ["man"])
-    assert expression(vectors, "king -dash") is None
+        assert sides(vectors, line, typed) is None, line
+
+
+def test_words_that_begin_with_a_sign(vectors):
+    vectors.add_vectors(["-man", "-dash", "-"], np.ones((3, 3)))
+    for line, wanted in {"king -man": (["king"], ["man"]), "king - man": (["king"], ["man"])}.items():
+        assert sides(vectors, line, typed=True) == wanted
+        assert sides(vectors, line, typed=False) is None
+    for typed in (False, True):
+        assert sides(vectors, "king -dash", typed) is None
+        assert sides(vectors, "king -dash -apple", typed) == (["king", "-dash"], ["apple"])
+        assert sides(vectors, "-man king", typed) is None
+
+
+def test_words_in_any_case(vectors):
+    vectors.add_vectors(["King", "KING", "Straße"], np.ones((3, 3)))
+    words, exact = AskedWords(vectors, ignore_case=True), AskedWords(vectors)
+    assert words.found(["KING", "King", "Woman", "STRASSE", "New York"]) == [
+        "king", "king", "woman", "Straße", "new york"
+    ]  # fmt: skip
+    assert exact.found(["KING", "King"]) == ["KING", "King"]
+    assert (exact.find("Woman"), words.find("zzz")) == (None, None)
+    assert sides(words, "KING -Man", typed=False) == (["KING"], ["Man"])
 
 
 def test_lines_are_split_as_texts_are(vectors):

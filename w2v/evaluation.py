@@ -15,6 +15,7 @@ from w2v.errors import EvaluationError
 from w2v.vectors.correlation import Correlation, pearson, spearman
 from w2v.vectors.queries import COSMUL_EPSILON
 from w2v.vectors.search import normalise_rows
+from w2v.vectors.spellings import Spellings
 
 if TYPE_CHECKING:
     from w2v.vectors import KeyedVectors
@@ -152,7 +153,7 @@ def evaluate_analogies(
     result = AnalogiesResult(sections)
     if result.total.covered == 0:
         raise EvaluationError(
-            f"{path}: none of its {result.total.total} questions is in the vocabulary of {len(vectors)} words: "
+            f"{path}: none of its {result.total.total} questions is in the vocabulary of {len(vectors):,} words: "
             "check the language, the case of the words and --restrict"
         )
     return result
@@ -203,27 +204,13 @@ def answer_analogies(
     ]
 
 
-class _Lookup:
-    """Words of the first ``restrict`` rows, with or without regard to case: the first of several spellings counts."""
+class _Lookup(Spellings):
+    """The words of the first ``restrict`` rows, and those rows."""
 
     def __init__(self, vectors: KeyedVectors, restrict: int | None, case_insensitive: bool) -> None:
         words = vectors.index_to_key[:restrict]
+        super().__init__(words, case_insensitive)
         self.vectors = vectors.vectors[: len(words)]
-        # Upper case is what gensim compares in, so that the words counted are the same.
-        self.fold = str.upper if case_insensitive else str
-        self._rows: dict[str, int] = {}
-        # The row whose word stands for each row, and the other rows that it stands for.
-        self.representative = np.arange(len(words))
-        self.spellings: dict[int, list[int]] = {}
-        for row, word in enumerate(words):
-            first = self._rows.setdefault(self.fold(word), row)
-            if first != row:
-                self.representative[row] = first
-                self.spellings.setdefault(first, []).append(row)
-
-    def row(self, word: str) -> int | None:
-        """Row of ``word``, None where it is unknown."""
-        return self._rows.get(self.fold(word))
 
 
 def _answer(rows: HostRows | DeviceRows, lookup: _Lookup, questions: np.ndarray, method: str) -> np.ndarray:

@@ -8,13 +8,13 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
+from w2v.cli.asked import Question, read_sum, split, split_at_space
 from w2v.cli.options import print_table
-from w2v.cli.queries import UnknownWords, analogy_lists, neighbour_lists
+from w2v.cli.queries import UnknownWords, analogy_lists, answer_lists
 from w2v.errors import CorpusError
-from w2v.vectors.words import ASCII_SPACE
 
 if TYPE_CHECKING:
-    from w2v.vectors import KeyedVectors
+    from w2v.cli.asked import AskedWords
 
 # Answers held at once. A block should also be long: for each the vectors are scaled anew.
 _ANSWERS_AT_ONCE = 160_000
@@ -29,47 +29,52 @@ def check_files(paths: Iterable[Path]) -> None:
             _open(path).close()
 
 
-def print_similar(vectors: KeyedVectors, paths: Sequence[Path], topn: int, as_json: bool) -> None:
-    """Print the neighbours of every word in ``paths``; a line may hold several, or one with spaces.
+def print_similar(words: AskedWords, paths: Sequence[Path], topn: int, as_json: bool) -> None:
+    """Print the neighbours of every word in ``paths``; a line may hold several, one with spaces, or a sum.
 
     Raises VocabularyError at the end where words have no vector, and CorpusError where a file cannot be read.
     """
-    unknown = UnknownWords(vectors)
-    words = (word for _, line in _lines(paths) for word in split(vectors, line) if unknown.all_known([word]))
+    print_answers(words, (question for _, line in _lines(paths) for question in _asked(words, line)), topn, as_json)
+
+
+def print_answers(words: AskedWords, questions: Iterable[Question], topn: int, as_json: bool) -> None:
+    """Print the answers of ``questions``; raises VocabularyError at the end where words of them have no vector."""
+    unknown = UnknownWords(words)
+    known = (question for question in questions if unknown.all_known(question.words))
     rows = (
-        (word, *pair)
-        for block in _blocks(words, topn)
-        for word, pairs in zip(block, neighbour_lists(vectors, block, topn), strict=True)
+        (question.text, *pair)
+        for block in _blocks(known, topn)
+        for question, pairs in zip(block, answer_lists(words, block, topn), strict=True)
         for pair in pairs
     )
     print_table(("word", "neighbour", "similarity"), rows, as_json)
     _raise(unknown)
 
 
-def print_analogies(vectors: KeyedVectors, paths: Sequence[Path], topn: int, cosmul: bool, as_json: bool) -> None:
+def print_analogies(words: AskedWords, paths: Sequence[Path], topn: int, cosmul: bool, as_json: bool) -> None:
     """Print the answers of every question in ``paths``, of which each line is one (see ``_questions``).
 
     Raises as ``print_similar`` does, and CorpusError naming the line that is malformed.
     """
-    unknown = UnknownWords(vectors)
+    unknown = UnknownWords(words)
     questions = (question for question in _questions(paths) if unknown.all_known(question))
     rows = (
         (*question, *pair)
         for block in _blocks(questions, topn)
-        for question, pairs in zip(block, analogy_lists(vectors, block, topn, cosmul), strict=True)
+        for question, pairs in zip(
+            block, analogy_lists(words.vectors, [words.found(each) for each in block], topn, cosmul), strict=True
+        )
         for pair in pairs
     )
     print_table(("a", "b", "c", "word", "score" if cosmul else "similarity"), rows, as_json)
     _raise(unknown)
 
 
-def split(vectors: KeyedVectors, line: str) -> list[str]:
-    """The words of a line: the whole line where that is one (with spaces, say), else what ASCII space parts."""
-    return [line] if line in vectors else _words(line)
-
-
-def _words(line: str) -> list[str]:
-    return [word for word in ASCII_SPACE.split(line) if word]
+def _asked(words: AskedWords, line: str) -> list[Question]:
+    """The words of a line, or the sum that it is."""
+    tokens = split(words, line)
+    asked = read_sum(words, tokens)
+    return [Question(token, [token]) for token in tokens] if asked is None else [asked]
 
 
 def _questions(paths: Sequence[Path]) -> Iterator[tuple[str, str, str]]:
@@ -78,7 +83,7 @@ def _questions(paths: Sequence[Path]) -> Iterator[tuple[str, str, str]]:
     So are empty lines, and those that begin with ``:`` (sections) or ``#`` (comments).
     """
     for place, line in _lines(paths):
-        words = _words(line)
+        words = split_at_space(line)
         if not words or words[0][0] in ":#":
             continue
         if len(words) not in (3, 4):

@@ -38,7 +38,7 @@ def editing(name: str, words: Sequence[str], prompt: str, signs: bool = False) -
     if readline is None:
         yield
         return
-    _complete_words(readline, PrefixIndex(words), prompt, "+-" if signs else "")
+    _complete_words(readline, PrefixIndex(words), prompt, "+-\u2212" if signs else "")
     with _history(readline, state_folder() / f"history-{name}"):
         yield
 
@@ -90,7 +90,7 @@ def _complete_words(readline: ModuleType, index: PrefixIndex, prompt: str, signs
     def show(text: str, _: list[str], __: int) -> None:
         _, prefix = _unsigned(index, text, signs)
         words, total = index.frequent(prefix, _SHOWN), index.count(prefix)
-        rest = f"\n… and {total - len(words)} rarer ones" if total > len(words) else ""
+        rest = f"\n… and {total - len(words):,} rarer ones" if total > len(words) else ""
         line, behind = readline.get_line_buffer(), len(readline.get_line_buffer()) - readline.get_endidx()
         table = columns([printable(word) for word in words], shutil.get_terminal_size().columns)
         # readline takes the line to be where it was, and goes on from its cursor.

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from w2v.cli.batch import split
+from w2v.cli.asked import Question, read_sum, split
 from w2v.cli.line_editor import editing
 from w2v.cli.options import print_table
-from w2v.cli.queries import analogy_lists, neighbour_lists, unknown_words
+from w2v.cli.queries import analogy_lists, neighbour_lists, sum_list, unknown_words
 from w2v.cli.terminal_text import padded, printable, width
 from w2v.errors import ConfigError, W2VError
 
 if TYPE_CHECKING:
-    from w2v.vectors import KeyedVectors
+    from w2v.cli.asked import AskedWords
     from w2v.vectors.queries import Neighbours
 
 _END = (":q", ":quit", ":exit")
@@ -29,76 +29,62 @@ def on_a_terminal() -> bool:
     return sys.stdin.isatty() and sys.stdout.isatty()
 
 
-def prompt_similar(vectors: KeyedVectors, topn: int, as_json: bool) -> None:
+def prompt_similar(words: AskedWords, topn: int, as_json: bool) -> None:
     """Answer lines of words, each with its own list, or of sums such as ``king -man +woman``."""
 
     def answer(line: str) -> None:
-        sides = expression(vectors, line)
-        if sides is not None:
-            positive, negative = sides
-            _refuse_unknown(vectors, positive + negative)
-            heading = " ".join([" + ".join(positive), *(f"- {word}" for word in negative)])
-            _print([heading], [vectors.most_similar(positive, negative, topn=topn)], as_json)
+        tokens = split(words, line)
+        if (asked := read_sum(words, tokens, typed=True)) is not None:
+            _answer_sum(words, asked, topn, False, as_json)
             return
-        words = split(vectors, line)
-        known = [word for word in words if word in vectors]
-        _print(known, neighbour_lists(vectors, known, topn), as_json, heading=len(words) > 1)
-        _refuse_unknown(vectors, words)
+        known = words.found([word for word in tokens if word in words])
+        _print(known, neighbour_lists(words.vectors, known, topn), as_json, heading=len(tokens) > 1)
+        _refuse_unknown(words, tokens)
 
-    _converse("similar", vectors, answer, "words, or king -man +woman", signs=True)
+    _converse("similar", words, answer, "words, or king -man +woman")
 
 
-def prompt_analogies(vectors: KeyedVectors, topn: int, cosmul: bool, as_json: bool) -> None:
-    """Answer lines of three words: the first is to the second as the third is to what?"""
+def prompt_analogies(words: AskedWords, topn: int, cosmul: bool, as_json: bool) -> None:
+    """Answer lines of three words (the first is to the second as the third is to what?), or of sums."""
 
     def answer(line: str) -> None:
-        words = split(vectors, line)
-        if len(words) != 3:
-            raise ConfigError("three words: man king woman asks what is to woman as king is to man")
-        _refuse_unknown(vectors, words)
-        a, b, c = words
-        _print([f"{b} - {a} + {c}"], analogy_lists(vectors, [words], topn, cosmul), as_json)
+        tokens = split(words, line)
+        if (asked := read_sum(words, tokens, typed=True)) is not None:
+            _answer_sum(words, asked, topn, cosmul, as_json)
+            return
+        if len(tokens) != 3:
+            raise ConfigError(
+                "three words: man king woman asks what is to woman as king is to man; or a sum: king -man +woman"
+            )
+        _refuse_unknown(words, tokens)
+        a, b, c = words.found(tokens)
+        _print([f"{b} - {a} + {c}"], analogy_lists(words.vectors, [(a, b, c)], topn, cosmul), as_json)
 
-    _converse("analogy", vectors, answer, "three words: man king woman")
-
-
-def expression(vectors: KeyedVectors, line: str) -> tuple[list[str], list[str]] | None:
-    """(added, subtracted) words of a line such as ``king -man +woman``; None where it is no sum.
-
-    A sign stands before its word or apart from it. It is one only behind the first word, and where what follows is
-    no unknown word, so that words that begin with a sign can be asked about.
-    """
-    tokens = split(vectors, line)
-    sides: dict[str, list[str]] = {"+": tokens[:1], "-": []}
-    sign, signs = "", 0
-    for position, token in enumerate(tokens[1:], 1):
-        if not sign and token in sides and position + 1 < len(tokens):
-            sign, signs = token, signs + 1
-        elif sign:
-            sides[sign].append(token)
-            sign = ""
-        elif len(token) > 1 and token[0] in sides and (token[1:] in vectors or token not in vectors):
-            sides[token[0]].append(token[1:])
-            signs += 1
-        else:
-            sides["+"].append(token)
-    return (sides["+"], sides["-"]) if signs else None
+    _converse("analogy", words, answer, "three words: man king woman, or king -man +woman")
 
 
-def _converse(
-    name: str, vectors: KeyedVectors, answer: Callable[[str], None], example: str, signs: bool = False
-) -> None:
+def _answer_sum(words: AskedWords, asked: Question, topn: int, cosmul: bool, as_json: bool) -> None:
+    _refuse_unknown(words, asked.words)
+    added, subtracted = words.found(asked.added), words.found(asked.subtracted)
+    heading = " ".join([*([" + ".join(added)] if added else []), *(f"- {word}" for word in subtracted)])
+    _print([heading], [sum_list(words, asked, topn, cosmul)], as_json)
+
+
+def _converse(name: str, words: AskedWords, answer: Callable[[str], None], example: str) -> None:
     """Read lines and answer them until the end of input, a second Ctrl-C in a row, or a line that ends it."""
+    vectors = words.vectors
     vectors.fill_norms()  # the first answer comes as fast as the others
-    click.echo(f"{len(vectors)} words. Type {example}; Tab completes, Ctrl-D ends.", err=True)
+    click.echo(
+        f"{len(vectors):,} word{'s' * (len(vectors) != 1)}. Type {example}; Tab completes, Ctrl-D ends.", err=True
+    )
     prompt = f"{name}> "
     interrupted = False
-    with editing(name, vectors.index_to_key, prompt, signs):
+    with editing(name, vectors.index_to_key, prompt, signs=True):
         while True:
             try:
                 line = _read(prompt)
                 interrupted = False
-                if line is None or line in _END or (line in _END_WORDS and line not in vectors):
+                if line is None or line in _END or (line in _END_WORDS and line not in words):
                     return
                 if line:
                     answer(line)
@@ -123,8 +109,8 @@ def _read(prompt: str) -> str | None:
         raise ConfigError("this line is not in the terminal's encoding") from error
 
 
-def _refuse_unknown(vectors: KeyedVectors, words: Sequence[str]) -> None:
-    if (error := unknown_words(vectors, words)) is not None:
+def _refuse_unknown(words: AskedWords, asked: Sequence[str]) -> None:
+    if (error := unknown_words(words, asked)) is not None:
         raise error
 
 

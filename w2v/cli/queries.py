@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING
 
 import click
 
+from w2v.cli.asked import SIGNS
 from w2v.cli.options import combine
-from w2v.errors import VocabularyError
+from w2v.errors import ConfigError, VocabularyError
 
 if TYPE_CHECKING:
+    from w2v.cli.asked import AskedWords, Question
     from w2v.vectors import KeyedVectors
     from w2v.vectors.queries import Neighbours
 
 # Spellings are compared with this many of the most frequent words: enough to find typing errors at once.
 _COMPARED = 20_000
-# So many different unknown words of a file are named.
+# So many different unknown words are named.
 _NAMED = 10
 # From this many questions on, one matrix product is faster on the CPU than a product for each: it needs a scaled copy
 # of all vectors.
@@ -28,6 +30,10 @@ _MANY = 17
 file_option = click.option(
     "--file", "files", multiple=True, metavar="FILE", type=click.Path(path_type=Path, allow_dash=True),
     help="Answer the questions of FILE, - for standard input; repeatable.",
+)  # fmt: skip
+ignore_case_option = click.option(
+    "--ignore-case", is_flag=True,
+    help="Look words up without regard to case, as `w2v eval` does: of several spellings the most frequent is meant.",
 )  # fmt: skip
 approximate_options = combine(
     click.option(
@@ -87,11 +93,35 @@ def open_searched(
     )
 
 
+def tell_of_one_word(vectors: KeyedVectors) -> None:
+    """Say on stderr where ``vectors`` are of one word, which has no neighbours."""
+    if len(vectors) == 1:
+        click.echo(f"{vectors.index_to_key[0]!r} is the only word: there are no others to find", err=True)
+
+
 def neighbour_lists(vectors: KeyedVectors, words: Sequence[str], topn: int) -> list[Neighbours]:
     """The ``topn`` neighbours of each of ``words``, in whichever way is faster."""
     if len(words) >= _MANY or vectors.search_device != "cpu":
         return vectors.most_similar_batch(words, topn)
     return [vectors.most_similar(word, topn=topn) for word in words]
+
+
+def answer_lists(words: AskedWords, questions: Sequence[Question], topn: int) -> list[Neighbours]:
+    """The ``topn`` answers of each of the ``questions``, whose words are known: words together, sums one by one."""
+    plain = words.found([question.added[0] for question in questions if len(question.words) == 1])
+    lists = iter(neighbour_lists(words.vectors, plain, topn) if plain else ())
+    return [next(lists) if len(question.words) == 1 else sum_list(words, question, topn) for question in questions]
+
+
+def sum_list(words: AskedWords, question: Question, topn: int, cosmul: bool = False) -> Neighbours:
+    """The ``topn`` words nearest to a sum of known words.
+
+    Raises ConfigError where 3CosMul has nothing to begin with.
+    """
+    if cosmul and not question.added:
+        raise ConfigError("3CosMul needs a word that is added: begin with one")
+    ask = words.vectors.most_similar_cosmul if cosmul else words.vectors.most_similar
+    return ask(words.found(question.added), words.found(question.subtracted), topn=topn)
 
 
 def analogy_lists(
@@ -105,17 +135,17 @@ def analogy_lists(
 
 
 class UnknownWords:
-    """Words of a file without a vector: the first of them by name, the others by number."""
+    """Words without a vector: the first of them by name, the others by number."""
 
-    def __init__(self, vectors: KeyedVectors) -> None:
+    def __init__(self, words: AskedWords) -> None:
         """None so far."""
-        self._vectors = vectors
+        self._words = words
         self._named: dict[str, None] = {}
         self._others = 0
 
     def all_known(self, words: Sequence[str]) -> bool:
         """Whether all ``words`` have a vector; those that have none are noted."""
-        unknown = [word for word in words if word not in self._vectors]
+        unknown = [word for word in words if word not in self._words]
         for word in unknown:
             if len(self._named) < _NAMED:
                 self._named[word] = None
@@ -125,23 +155,38 @@ class UnknownWords:
 
     def error(self) -> VocabularyError | None:
         """The error that tells what was noted, with close spellings; None where nothing was."""
-        error = unknown_words(self._vectors, list(self._named))
-        if error is None or not self._others:
-            return error
-        return VocabularyError(f"{error}; and {self._others} times another unknown word")
+        if not self._named:
+            return None
+        if len(self._named) == 1:
+            (word,) = self._named
+            hint = _hint(self._words, word)
+            return VocabularyError(f"{word!r} is not in the vocabulary{hint and ': ' + hint}")
+        hints = [(word, _hint(self._words, word)) for word in self._named]
+        text = ", ".join(f"{word!r} ({hint})" if hint else repr(word) for word, hint in hints)
+        others = f"; and {self._others:,} times another unknown word" if self._others else ""
+        advice = "; --ignore-case finds words in any case" if any(map(self._in_another_case, self._named)) else ""
+        return VocabularyError(f"not in the vocabulary: {text}{others}{advice}")
+
+    def _in_another_case(self, word: str) -> bool:
+        return not self._words.ignore_case and bool(_same_but_for_case(self._words, word))
 
 
-def unknown_words(vectors: KeyedVectors, words: Sequence[str]) -> VocabularyError | None:
-    """The error that names those of ``words`` that have no vector, with close spellings; None if all have."""
-    unknown = [word for word in dict.fromkeys(words) if word not in vectors]
-    if not unknown:
-        return None
-    return VocabularyError("; ".join(f"{word!r} is not in the vocabulary{_hint(vectors, word)}" for word in unknown))
+def unknown_words(words: AskedWords, asked: Sequence[str]) -> VocabularyError | None:
+    """The error that names those ``asked`` that have no vector, with close spellings; None if all have."""
+    unknown = UnknownWords(words)
+    unknown.all_known(list(dict.fromkeys(asked)))
+    return unknown.error()
 
 
-def _hint(vectors: KeyedVectors, word: str) -> str:
+def _same_but_for_case(words: AskedWords, word: str) -> list[str]:
+    return [other for other in dict.fromkeys((word.lower(), word.upper(), word.capitalize())) if other in words]
+
+
+def _hint(words: AskedWords, word: str) -> str:
     from difflib import get_close_matches
 
-    same = [other for other in (word.lower(), word.upper(), word.capitalize()) if other in vectors]
-    close = same or get_close_matches(word, vectors.index_to_key[:_COMPARED], n=3)
-    return f": did you mean {', '.join(dict.fromkeys(close))}?" if close else ""
+    if word[:1] in SIGNS and word[1:] in words:
+        return f"a sum takes another word, as in other {word}"
+    same = _same_but_for_case(words, word)
+    close = same or get_close_matches(word, words.vectors.index_to_key[:_COMPARED], n=3)
+    return f"did you mean {', '.join(close)}?" if close else ""

@@ -151,8 +151,8 @@ def open_index(store: VectorStore, recall: float, topn: int, report: Callable[[s
     index.probes = _cells_enough(index, recall, topn)
     nearest, queries = index.measured(topn)
     report(
-        f"approximate search: recall@{nearest} {index.recall(nearest):.3f} against exact search on {queries} words, "
-        f"{index.probes} of {index.cells} cells a query; {origin}"
+        f"approximate search: recall@{nearest} {index.recall(nearest):.3f} against exact search on "
+        f"{queries:,} words, {index.probes:,} of {index.cells:,} cells a query; {origin}"
     )
     return index
 
@@ -166,7 +166,7 @@ def _kept_or_made(store: VectorStore, report: Callable[[str], None]) -> tuple[Ap
         return index, f"index read in {time.perf_counter() - start:.1f} s from {path}"
     if path.exists():
         report(f"approximate search: {path} is damaged or of another version, and is made anew")
-    report(f"approximate search: sorting {len(store)} vectors into cells, once")
+    report(f"approximate search: sorting {len(store):,} vectors into cells, once")
     found = find_cells(store)
     index = ApproximateIndex(store, found)
     made = f"index made in {time.perf_counter() - start:.1f} s"
