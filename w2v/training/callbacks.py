@@ -14,8 +14,9 @@ class TrainingCallback:
 
     Every method gets the run, whose ``epochs_done`` says how far it is; ``report`` has the sums of the epoch (loss,
     pairs, words; ``mean_loss`` is per pair), ``totals`` those since the run began. Only ``on_report`` is called while
-    training goes on; during the others it stands still, and the time that they take counts as evaluation. ``points``: numbers of epochs, such as 0.5, after which ``on_point`` is to be called: at the next place that suits
-    the backend, once for all points that have been passed since.
+    training goes on; during the others it stands still, and the time that they take counts as evaluation. ``points``:
+    numbers of epochs, such as 0.5, after which ``on_point`` is to be called: at the next place that suits the
+    backend, once for all points that have been passed since.
     """
 
     points: Sequence[float] = ()
