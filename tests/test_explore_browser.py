@@ -3,7 +3,7 @@
 import json
 import time
 from itertools import combinations
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import numpy as np
 import pytest
@@ -231,13 +231,66 @@ def test_the_wheel_zooms_around_the_pointer_and_dragging_moves(page):
         *before,
     )
     np.testing.assert_allclose(page.where("king"), before, atol=0.5)
-    zoomed = page.js("explorer.maps[0].camera.scale / explorer.maps[0].whole.scale")
+    zoomed = page.js("explorer.maps[0].camera.scale / explorer.maps[0].first.scale")
     assert zoomed == pytest.approx(np.exp(0.36), rel=1e-6)
     page.pointer((400, 400), "down", (450, 420), (470, 430), "up")
     np.testing.assert_allclose(page.where("king"), np.add(before, [70, 30]), atol=1.5)
     assert page.headword() is None
     page.keys("0")
     np.testing.assert_allclose(page.js("explorer.maps[0].camera.scale / explorer.maps[0].whole.scale"), 1)
+
+
+@pytest.fixture
+def clustered(browser, tmp_path):  # noqa: F811
+    """The page of 996 words in one place and 4 far from it."""
+    rows = np.random.default_rng(2).normal(0, 0.02, size=(1000, 3)) + [0.1, 0.1, 1]
+    rows[-4:] = [[5, 0.1, -1], [5, 0.2, -1], [4.9, 0.1, -1], [5, 0, -1]]
+    KeyedVectors.from_arrays([f"w{row}" for row in range(1000)], rows.astype(np.float32)).save(tmp_path / "model")
+    result = CliRunner().invoke(explore, [str(tmp_path / "model"), "-o", str(tmp_path / "page.html")])
+    assert result.exception is None, result.output
+    yield Page(browser, tmp_path / "page.html")
+    assert browser.errors() == []
+
+
+SEEN = """(({width, height, words}, map) => words.filter((_, row) => { const [x, y] = map.where(row);
+    return x >= 0 && y >= 0 && x <= width && y <= height; }).length)(explorer.maps[0], explorer.maps[0])"""
+
+
+def test_a_few_far_words_do_not_shrink_the_first_view(clustered):
+    clustered.open()
+    first = clustered.js("explorer.maps[0].camera.scale")
+    assert 900 < clustered.js(SEEN) < 1000
+    clustered.find("[aria-label='Show everything']").click()
+    clustered.wait("explorer.ready()")
+    assert clustered.js(SEEN) == 1000
+    assert first > 3 * clustered.js("explorer.maps[0].camera.scale")
+    clustered.open()
+    clustered.keys("0")
+    clustered.wait("explorer.ready()")
+    assert clustered.js(SEEN) == 1000
+
+
+@pytest.mark.parametrize("word", [None, "king"])
+def test_labels_are_neither_cut_off_nor_covered(page, word):
+    page.open(**({"word": word} if word else {}))
+    box = page.js("(({left, top}) => [left, top])(explorer.maps[0].host.getBoundingClientRect())")
+    zoom = page.js("(({left, top}) => [left, top])(document.querySelector('.zoom').getBoundingClientRect())")
+    corner = np.subtract(zoom, box)
+    chosen = set(page.js("explorer.maps[0].choice?.rows") or [])
+    size = page.js("[explorer.maps[0].width, explorer.maps[0].height]")
+    seen = 0
+    for shift in range(12):
+        page.js("explorer.maps[0].move({...arguments[0], x: arguments[0].x + 0.013 * arguments[1]})",
+                page.js("explorer.maps[0].first"), shift)  # fmt: skip
+        for row, left, top, right, bottom in page.js("(explorer.maps[0].draw(), explorer.maps[0].boxes)"):
+            if row not in chosen:
+                seen += 1
+                assert left >= 0
+                assert top >= 0
+                assert right <= size[0]
+                assert bottom <= size[1]
+                assert right <= corner[0] or bottom <= corner[1]
+    assert seen > 100
 
 
 def test_labels_never_meet_and_stay_while_zooming_in(page):
@@ -441,6 +494,16 @@ def test_an_address_names_a_word_or_an_analogy(page):
     assert page.texts("#answers .word")[0] == "queen"
     page.open(fragment="word=nowhere&a=%ZZ")
     assert page.headword() is None
+    for fragment in ("한국", "%ED%95%9C%EA%B5%AD"):
+        page.open(fragment=fragment)
+        assert page.headword() == "한국"
+    page.js("location.hash = 'king'")
+    page.wait("document.getElementById('word').textContent === 'king'")
+    page.open(fragment=quote(HOSTILE[1]))  # which holds =, as a named word would
+    assert page.headword() == HOSTILE[1]
+    for fragment in ("nowhere", "%ZZ", "word=", ""):
+        page.open(fragment=fragment)
+        assert page.headword() is None
 
 
 # --- phones ---

@@ -1,7 +1,9 @@
 // One map: its points, its labels, the choice and its neighbours, and moving about.
 
 const MARGIN = 36; // pixels around the whole map
-const DEEPEST = 600; // times the scale of the whole map
+const FIRST_CUT = 0.01; // share of the words beyond each side of the first view: a few far ones must not shrink it
+const ROOM = 0.03; // of the span between these sides, which the first view shows beyond them
+const DEEPEST = 600; // times the scale of the first view
 const SHOWN_LABELS = 170;
 const calm = window.matchMedia("(prefers-reduced-motion: reduce)");
 
@@ -128,28 +130,48 @@ class MapView {
   resize() {
     const { clientWidth: width, clientHeight: height } = this.host;
     if (!width || !height) return;
-    const whole = !this.width || Math.abs(this.camera.scale - this.whole.scale) < 1e-9;
+    const same = (camera) => Math.abs(this.camera.scale / camera.scale - 1) < 1e-9;
+    const kept = !this.width ? "first" : ["first", "whole"].find((name) => same(this[name]));
     Object.assign(this, { width, height, ratio: Math.min(3, window.devicePixelRatio || 1) });
     this.painter.resize(width, height, this.ratio);
     this.overlay.width = Math.round(width * this.ratio);
     this.overlay.height = Math.round(height * this.ratio);
-    this.whole = this.wholeCamera();
-    if (whole) this.camera = { ...this.whole };
+    this.first = this.cameraOf(FIRST_CUT);
+    this.whole = this.cameraOf(0);
+    if (kept) this.camera = { ...this[kept] };
+    this.covered = this.coveredBoxes();
     this.moved = true;
     this.draw(); // at once: a canvas that was resized is blank
   }
 
-  // Sees all but a few of the words that lie farthest out.
-  wholeCamera() {
-    const sides = (this.sides ??= [0, 1].map((axis) => {
-      const values = this.positions.filter((_, i) => i % 2 === axis).sort();
-      const cut = Math.floor(values.length / 250);
-      return [values[cut], values[values.length - 1 - cut]];
-    }));
+  // Sees the words but for a share cut off at each end of both axes, with room around them; with 0 sees all.
+  cameraOf(cut) {
+    this.sorted ??= [0, 1].map((axis) => this.positions.filter((_, i) => i % 2 === axis).sort());
+    const sides = this.sorted.map((values) => {
+      const last = values.length - 1, out = Math.floor(last * cut);
+      const room = ROOM * (values[last - out] - values[out]);
+      return [Math.max(values[0], values[out] - room), Math.min(values[last], values[last - out] + room)];
+    });
     const spans = sides.map(([low, high]) => high - low || 1e-3);
-    const room = [Math.max(40, this.width - 2 * MARGIN), Math.max(40, this.height - 2 * MARGIN)];
+    const size = [Math.max(40, this.width - 2 * MARGIN), Math.max(40, this.height - 2 * MARGIN)];
     const [x, y] = sides.map(([low, high]) => (low + high) / 2);
-    return { x, y, scale: Math.min(room[0] / spans[0], room[1] / spans[1]) };
+    return { x, y, scale: Math.min(size[0] / spans[0], size[1] / spans[1]) };
+  }
+
+  // What lies over the map, in its CSS pixels: labels keep away. Boxes are as those of labels.
+  coveredBoxes() {
+    const { left, top } = this.host.getBoundingClientRect();
+    return [...this.host.querySelectorAll(".zoom, .caption")].map((part) => {
+      const box = part.getBoundingClientRect();
+      return [-1, box.left - left, box.top - top, box.right - left, box.bottom - top];
+    });
+  }
+
+  // Whether a label's box can be read there: within the map, and under nothing.
+  free(box) {
+    const [, left, top, right, bottom] = box;
+    const inside = left >= 0 && top >= 0 && right <= this.width && bottom <= this.height;
+    return inside && !this.covered.some((part) => meet(box, part));
   }
 
   // Where a row lies, in CSS pixels of the map.
@@ -173,7 +195,7 @@ class MapView {
   // --- moving ---
 
   move(camera) {
-    const least = this.whole.scale / 2, most = this.whole.scale * DEEPEST;
+    const least = this.whole.scale / 2, most = this.first.scale * DEEPEST;
     const clamp = (value) => Math.max(-1.5, Math.min(1.5, value));
     this.camera = {
       x: clamp(camera.x), y: clamp(camera.y), scale: Math.max(least, Math.min(most, camera.scale)),
@@ -182,7 +204,7 @@ class MapView {
   }
 
   zoomAt(px, py, factor) {
-    const { x, y, scale } = this.camera, limits = [this.whole.scale / 2, this.whole.scale * DEEPEST];
+    const { x, y, scale } = this.camera, limits = [this.whole.scale / 2, this.first.scale * DEEPEST];
     const next = Math.max(limits[0], Math.min(limits[1], scale * factor));
     const shift = 1 / scale - 1 / next;
     this.move({ x: x + (px - this.width / 2) * shift, y: y - (py - this.height / 2) * shift, scale: next });
@@ -236,7 +258,7 @@ class MapView {
     const away = places.map(([px, py]) => Math.max(Math.abs(px - x), Math.abs(py - y))).sort((a, b) => a - b);
     const reach = away[few ? away.length - 1 : Math.floor(away.length * 0.75)] || 0.05;
     const scale = (0.4 * Math.min(this.width, this.height)) / reach;
-    this.fly({ x, y, scale: Math.max(this.whole.scale, Math.min(this.whole.scale * 16, scale)) }, 650);
+    this.fly({ x, y, scale: Math.max(this.whole.scale, Math.min(this.first.scale * 16, scale)) }, 650);
   }
 
   sees(row) {
@@ -395,10 +417,10 @@ class MapView {
       const from = scaleOfStep(labels.step[row]);
       if (from > camera.scale || shown >= SHOWN_LABELS) break;
       const [x, y] = this.where(row);
-      if (x < -220 || x > width || y < -10 || y > height + 10 || chosen.has(row)) continue;
+      if (x < -20 || x > width || y < 0 || y > height || chosen.has(row)) continue;
       const tier = labels.tier(row), left = x + LABEL_GAP + (this.radius(row) - 2);
       const box = [row, left - 2, y - tier.height / 2, left + labels.width(row) + 2, y + tier.height / 2];
-      if (this.choice && this.boxes.some((other) => meet(box, other))) continue;
+      if (!this.free(box) || (this.choice && this.boxes.some((other) => meet(box, other)))) continue;
       shown++;
       context.globalAlpha = fade * Math.min(1, 0.35 + 25 * (camera.scale / from - 1));
       this.write(context, labels.text(row), left, y, `${tier.font} ${this.family}`, colours.label);
@@ -447,18 +469,19 @@ class MapView {
   }
 
   // Writes a label to the right of its point, to the left, above or below, where it meets no other; else not at all.
+  // Where it would be cut off or covered is the last resort.
   place(context, row, font, height, colour) {
     const [x, y] = this.where(row), text = this.labels.text(row), gap = LABEL_GAP + this.radius(row) + 1;
     context.font = `${font} ${this.family}`;
     const width = context.measureText(text).width;
     const away = height / 2 + gap - LABEL_GAP, begin = x - width / 2;
-    for (const [left, line] of [[x + gap, y], [x - gap - width, y], [begin, y - away], [begin, y + away]]) {
-      const box = [row, left - 2, line - height / 2, left + width + 2, line + height / 2];
-      if (this.boxes.some((other) => meet(box, other))) continue;
-      this.write(context, text, left, line, context.font, colour);
-      this.boxes.push(box);
-      return;
-    }
+    const boxes = [[x + gap, y], [x - gap - width, y], [begin, y - away], [begin, y + away]].map(
+      ([left, line]) => [row, left - 2, line - height / 2, left + width + 2, line + height / 2],
+    ).filter((box) => !this.boxes.some((other) => meet(box, other)));
+    const box = boxes.find((each) => this.free(each)) ?? boxes[0];
+    if (!box) return;
+    this.write(context, text, box[1] + 2, (box[2] + box[4]) / 2, context.font, colour);
+    this.boxes.push(box);
   }
 
   drawMiddle(context) {

@@ -69,7 +69,18 @@ function start() {
     const parts = new URLSearchParams(location.hash.slice(1));
     const row = (name) => data.rows.get(parts.get(name) ?? undefined) ?? -1;
     const analogy = ["a", "b", "c"].map(row);
-    return { row: row("word"), analogy: analogy.every((r) => r >= 0) ? analogy : null };
+    const named = ["word", "a", "b", "c"].some((name) => parts.has(name));
+    return { row: named ? row("word") : bareWord(), analogy: analogy.every((r) => r >= 0) ? analogy : null };
+  }
+
+  // The row of the word that is the whole of an address such as page.html#king; -1 where there is none.
+  function bareWord() {
+    if (location.hash.length < 2) return -1;
+    try {
+      return data.rows.get(decodeURIComponent(location.hash.slice(1))) ?? -1;
+    } catch {
+      return -1; // no encoding of a text
+    }
   }
 
   function change(next, options = {}) {
