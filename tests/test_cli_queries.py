@@ -251,6 +251,7 @@ CONTRADICTIONS = {
     "a recall of an exact search": (analogy, ["--ann-recall", "0.9"], "--ann-recall is for --ann"),
     "a recall above one": (similar, ["king", "--ann", "--ann-recall", "1.5"], "--ann-recall"),
     "3CosMul approximately": (analogy, ["man", "king", "woman", "--ann", "--cosmul"], "exact search"),
+    "a sum without dashes": (similar, ["king", "-man", "+woman"], "similar MODEL -- king -man +woman"),
     "two words": (analogy, ["man", "king"], "three words"),
     "four words": (analogy, ["man", "king", "woman", "queen"], "three words"),
 }

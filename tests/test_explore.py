@@ -295,7 +295,11 @@ def test_no_part_names_an_address_or_writes_markup():
 
 
 def run(*arguments):
-    return CliRunner().invoke(explore, [str(argument) for argument in arguments])
+    try:
+        runner = CliRunner(mix_stderr=False)
+    except TypeError:  # from click 8.2 on they are always apart
+        runner = CliRunner()
+    return runner.invoke(explore, [str(argument) for argument in arguments])
 
 
 @pytest.fixture
@@ -308,15 +312,19 @@ def test_explore_writes_a_page_and_says_so(model, tmp_path):
     page = tmp_path / "new" / "page.html"
     result = run(model, "-o", page, "--words", 10, "--title", "A <b>title</b>")
     assert result.exception is None, result.output
-    header, row = (line.split("\t") for line in result.output.splitlines())
-    assert header == ["output", "words", "dimensions", "projection", "bytes"]
-    assert row == [str(page), "10", "7", "pca", str(page.stat().st_size)]
+    assert result.stdout == ""
+    size = page.stat().st_size
+    assert re.fullmatch(
+        re.escape(f"saved to {page}: 10 words × 7 by PCA, {size / 1000:.1f} kB; ")
+        + r"\d+ % of the nearest neighbours are exact; open it in a browser\n",
+        result.stderr,
+    )
     assert "<title>A &lt;b&gt;title&lt;/b&gt;</title>" in page.read_text("utf-8")
     again = page.read_bytes()
-    assert (
-        json.loads(run(model, "-o", page, "--words", 10, "--title", "A <b>title</b>", "--json").output)[0]["words"]
-        == 10
-    )
+    record = run(model, "-o", page, "--words", 10, "--title", "A <b>title</b>", "--json").stdout
+    assert json.loads(record) == [
+        {"output": str(page), "words": 10, "dimensions": 7, "projection": "pca", "bytes": size}
+    ]
     assert page.read_bytes() == again
 
 
@@ -327,11 +335,22 @@ def test_explore_two_models(model, tmp_path):
     assert result.exception is None, result.output
     page = (tmp_path / "two.htm").read_text("utf-8")
     assert "<title>model and other.bin</title>" in page
+    assert "25 words × 7 and 4 by PCA" in result.stderr
     data = json.loads(re.search(r'id="data">(.*?)</script>', page, re.S)[1])
     assert [(m["name"], m["dimensions"], m["counts"] is None) for m in data["models"]] == [
         ("model", 7, False),
         ("other.bin", 4, True),
     ]
+
+
+def test_slow_projections_are_announced(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "umap", type(sys)("umap"))
+    sys.modules["umap"].UMAP = FakeUMAP
+    random_vectors(1234, 3).save(tmp_path / "model")
+    result = run(tmp_path / "model", "-o", tmp_path / "page.html", "--projection", "umap")
+    assert result.exception is None, result.output
+    assert result.stderr.splitlines()[0] == "placing 1,234 words by UMAP"
+    assert "1,234 words × 3 by UMAP" in result.stderr
 
 
 def test_names_tell_models_apart(tmp_path):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from w2v.cli.options import json_option, limit_option, model_argument, print_table, refuse_same_file
+from w2v.cli.options import limit_option, model_argument, print_table, refuse_same_file
 
 if TYPE_CHECKING:
     from w2v.vectors import KeyedVectors
@@ -32,7 +32,7 @@ _SLOW = {"umap": "UMAP", "tsne": "t-SNE"}
 @click.option("--title", help="The page's title.  [default: the models' names]")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=1, show_default=True, help="Of umap and tsne.")
 @limit_option
-@json_option
+@click.option("--json", "as_json", is_flag=True, help="Print a record of the page to stdout as JSON.")
 def explore(
     model: Path,
     other: Path | None,
@@ -65,16 +65,37 @@ def explore(
     check_method(projection)
     shown = choose_words(_open(paths, limit), words)
     if projection in _SLOW:
-        click.echo(f"w2v: placing {len(shown[0].words)} words by {_SLOW[projection]}", err=True)
+        click.echo(f"placing {len(shown[0].words):,} words by {_SLOW[projection]}", err=True)
     title = " and ".join(m.name for m in shown) if title is None else title
-    page = build_page(build_payload(shown, title, projection, seed)).encode()
+    payload = build_payload(shown, title, projection, seed)
+    page = build_page(payload).encode()
     with atomic_file(output) as temporary:
         temporary.write_bytes(page)
-    print_table(
-        ("output", "words", "dimensions", "projection", "bytes"),
-        [(str(output), len(shown[0].words), shown[0].unit_rows.shape[1], projection, len(page))],
-        as_json,
+    click.echo(_summary(output, payload, len(page)), err=True)
+    if as_json:
+        print_table(
+            ("output", "words", "dimensions", "projection", "bytes"),
+            [(str(output), len(shown[0].words), shown[0].unit_rows.shape[1], projection, len(page))],
+            as_json=True,
+        )
+
+
+def _summary(output: Path, payload: dict[str, Any], size: int) -> str:
+    """What was saved, in a line."""
+    from w2v.corpus.cache import describe_size
+
+    models = payload["models"]
+    dimensions = _together([f"{model['dimensions']:,}" for model in models])
+    exact = _together([f"{100 * model['agreement']:.0f} %" for model in models])
+    return (
+        f"saved to {output}: {len(payload['words']):,} words × {dimensions} by {payload['projection']}, "
+        f"{describe_size(size)}; {exact} of the nearest neighbours are exact; open it in a browser"
     )
+
+
+def _together(texts: list[str]) -> str:
+    """What is said of one model or two, once where it is the same."""
+    return " and ".join(dict.fromkeys(texts))
 
 
 def _open(paths: list[Path], limit: int | None) -> dict[str, KeyedVectors]:

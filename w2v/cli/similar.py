@@ -8,7 +8,20 @@ from w2v.cli.options import json_option, limit_option, model_argument, search_de
 from w2v.cli.queries import approximate_options, file_option, ignore_case_option
 
 
-@click.command()
+class _SumsBehindDashes(click.Command):
+    """Tells of ``--`` where a subtracted word was taken for an option."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click does."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            if not error.option_name.startswith("--"):
+                error.message += " For a sum put -- before the words: w2v similar MODEL -- king -man +woman"
+            raise
+
+
+@click.command(cls=_SumsBehindDashes)
 @model_argument
 @click.argument("words", nargs=-1, metavar="[WORD...]")
 @click.option("-n", "--topn", type=click.IntRange(min=1), default=10, show_default=True, help="Neighbours of each.")
