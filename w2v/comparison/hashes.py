@@ -40,7 +40,9 @@ def sha256_of_draw(vectors: np.ndarray) -> str:
 
 
 def sha256_of_file(path: Path) -> str:
-    """Of a file's bytes; raises EvaluationError where it cannot be read."""
+    """Of a file's bytes; raises EvaluationError where it cannot be read, or only once, as a pipe can."""
+    if path.exists() and not path.is_file():
+        raise EvaluationError(f"cannot read {path}: a folder, a pipe or a device: give a file")
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except FileNotFoundError as error:

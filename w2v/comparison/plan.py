@@ -23,6 +23,11 @@ from w2v.errors import ConfigError
 
 #: What else can be run, and the objectives that it has.
 OTHER_SYSTEMS = {"gensim": ("ns", "hs"), "torch": ("adaptive",)}
+#: Said where cut-offs do not suit PyTorch.
+TORCH_NEEDS = (
+    "PyTorch's adaptive softmax has a short-list and a cluster at least: leave out --against torch, or give "
+    "--cutoffs and no --no-shortlist"
+)
 #: Points of the first epoch, beside the end of every epoch.
 FIRST_POINTS = (0.25, 0.5, 0.75)
 
@@ -73,7 +78,7 @@ class RunSpec:
     @property
     def name(self) -> str:
         """``skipgram-ns-1``, and ``gensim-skipgram-ns-1`` of another system."""
-        return f"{self.case}-{self.seed}".replace(" ", "-")
+        return run_name(self.system, self.model, self.objective, self.seed)
 
     @property
     def label(self) -> str:
@@ -104,6 +109,22 @@ def case_name(system: str, model: str, objective: str) -> str:
     return f"{model}-{objective}" if system == "w2v" else f"{system} {model}-{objective}"
 
 
+def run_name(system: str, model: str, objective: str, seed: int) -> str:
+    """``skipgram-ns-1``, with another system's name in front."""
+    return f"{case_name(system, model, objective)}-{seed}".replace(" ", "-")
+
+
+def planned_cases(
+    objectives: Sequence[str], models: Sequence[str], seeds: Sequence[int], against: Sequence[str]
+) -> Iterator[tuple[str, str, str, int]]:
+    """(system, model, objective, seed) in the order of running: a seed is complete before the next begins."""
+    for seed in seeds:
+        for system in ("w2v", *against):
+            known = OTHER_SYSTEMS.get(system, objectives)
+            for model in models:
+                yield from ((system, model, name, seed) for name in objectives if name in known)
+
+
 @dataclass(frozen=True)
 class Plan:
     """What is compared. options: of TrainConfig, by name; those that only some objectives have go to these alone.
@@ -125,16 +146,14 @@ class Plan:
             if not set(OTHER_SYSTEMS[system]) & set(self.objectives):
                 theirs = " or ".join(OTHER_SYSTEMS[system])
                 raise ConfigError(f"--against {system} is for --objectives {theirs}: add one of them")
-        for _, model, objective, seed in self.cases():
-            self.config(model, objective, seed)
+        for system, model, objective, seed in self.cases():
+            config = self.config(model, objective, seed)
+            if system == "torch" and not (config.shortlist and config.cutoffs):
+                raise ConfigError(TORCH_NEEDS)
 
     def cases(self) -> Iterator[tuple[str, str, str, int]]:
-        """(system, model, objective, seed) in the order of running: a seed is complete before the next begins."""
-        for seed in self.seeds:
-            for system in ("w2v", *self.against):
-                known = OTHER_SYSTEMS.get(system, self.objectives)
-                for model in self.models:
-                    yield from ((system, model, name, seed) for name in self.objectives if name in known)
+        """(system, model, objective, seed) in the order of running."""
+        return planned_cases(self.objectives, self.models, self.seeds, self.against)
 
     def config(self, model: str, objective: str, seed: int) -> TrainConfig:
         """The settings of one case."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from w2v.atomic import atomic_file, check_parent
+from w2v.comparison.shape import fault_of
 from w2v.errors import FormatError, OutputError
 
 FORMAT, VERSION = "w2v-comparison", 1
@@ -23,6 +25,9 @@ _SAME = {
     "points": "--points",
     "against": "--against",
 }
+# A kernel of another version may keep a little more of the same memory for itself.
+_SAME_MEMORY = 0.02
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _CORPUS = ("fingerprint", "vocabulary_sha256", "heldout_sha256")
 
 
@@ -31,17 +36,25 @@ def dump(value: object) -> str:
     return json.dumps(finite(value), ensure_ascii=False, indent=1, allow_nan=False) + "\n"
 
 
+def valid_text(text: str) -> str:
+    """The same with U+FFFD for what no file of UTF-8 can hold: bytes of a file's name that are no text."""
+    return _SURROGATE.sub("\ufffd", text)
+
+
 def finite(value: object) -> object:
-    """The same with None in the place of numbers that are not finite, lists for tuples, and names for paths."""
+    """The same with None in the place of numbers that are not finite, lists for tuples, and names for paths.
+
+    Strings are such that UTF-8 has them (``valid_text``).
+    """
     if isinstance(value, Mapping):
-        return {str(name): finite(item) for name, item in value.items()}
+        return {valid_text(str(name)): finite(item) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [finite(item) for item in value]
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
-    if value is None or isinstance(value, (str, bool, int)):
+    if value is None or isinstance(value, (bool, int)):
         return value
-    return finite(value.item()) if hasattr(value, "item") else str(value)
+    return finite(value.item()) if hasattr(value, "item") else valid_text(str(value))
 
 
 def prepare_folder(folder: Path, resume: bool) -> dict[str, Any] | None:
@@ -63,7 +76,7 @@ def prepare_folder(folder: Path, resume: bool) -> dict[str, Any] | None:
 
 
 def load_record(folder: Path) -> dict[str, Any]:
-    """Read compare.json; raises FormatError where it is none, or another version's."""
+    """Read compare.json; raises FormatError where it is none, is another version's, or is not whole."""
     path = folder / NAME
     try:
         record = json.loads(path.read_text("utf-8"))
@@ -73,6 +86,8 @@ def load_record(folder: Path) -> dict[str, Any]:
         raise FormatError(f"{path} is no record of a comparison: choose another folder")
     if record.get("version") != VERSION:
         raise FormatError(f"{path} was written by another version of w2v: choose another folder")
+    if fault := fault_of(record):
+        raise FormatError(f"{path} is incomplete or was edited ({fault}): choose another folder")
     return record
 
 
@@ -101,8 +116,7 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterable[str
                     yield f"--{key.replace('_', '-')} was {_shown(before)} and is {_shown(after)}"
         elif old[name] != new[name]:
             yield f"{option} was {_shown(old[name])} and is {_shown(new[name])}"
-    if old["machine"]["device"] != new["machine"]["device"]:
-        yield f"the device was {old['machine']['device']} and is {new['machine']['device']}"
+    yield from _other_machine(old["machine"], new["machine"])
     if any(old["corpus"][name] != new["corpus"][name] for name in _CORPUS):
         yield f"the corpus was another one, of {old['corpus']['tokens']:,} tokens"
     before, after = (
@@ -111,6 +125,16 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterable[str
     changed = sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
     if changed:
         yield f"other evaluation files: {', '.join(changed)}"
+
+
+def _other_machine(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterable[str]:
+    """What makes times of the two no times to set side by side."""
+    for name in ("processor", "device"):
+        if old[name] != new[name]:
+            yield f"the {name} was {old[name]} and is {new[name]}"
+    before, now = old["memory_bytes"], new["memory_bytes"]
+    if before and now and abs(now / before - 1) > _SAME_MEMORY:
+        yield f"the memory was {before / 1e9:.1f} GB and is {now / 1e9:.1f} GB"
 
 
 def _shown(value: object) -> str:

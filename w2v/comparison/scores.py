@@ -10,6 +10,7 @@ import numpy as np
 
 from w2v.comparison.hashes import sha256_of_file
 from w2v.comparison.plan import EvaluationFile
+from w2v.comparison.record import valid_text
 from w2v.corpus import Vocabulary
 from w2v.errors import EvaluationError
 from w2v.evaluation import evaluate_analogies, evaluate_pairs
@@ -64,14 +65,18 @@ class Scorer:
 
 
 def name_files(pairs: Sequence[Path], analogies: Sequence[Path]) -> tuple[EvaluationFile, ...]:
-    """The files with a name each: that of the file without its ending, with -2, -3 … where it comes again."""
+    """The files with a name each: that of the file without its ending, with -2, -3 … where it comes again.
+
+    Bytes of a file's name that are no text are U+FFFD in it, as in compare.json.
+    """
     found: dict[str, EvaluationFile] = {}
     for kind, paths in (("pairs", pairs), ("analogies", analogies)):
         for path in paths:
-            name, number = path.stem, 1
+            stem = name = valid_text(path.stem)
+            number = 1
             while name in found:
                 number += 1
-                name = f"{path.stem}-{number}"
+                name = f"{stem}-{number}"
             found[name] = EvaluationFile(name, kind, path)
     return tuple(found.values())
 
@@ -79,13 +84,26 @@ def name_files(pairs: Sequence[Path], analogies: Sequence[Path]) -> tuple[Evalua
 def files_of_folder(folder: Path) -> tuple[list[Path], list[Path]]:
     """Word pairs (``*.tsv``) and analogies (``*.txt`` that begin with a section) of a folder, sorted.
 
-    Raises EvaluationError where there are none.
+    Raises EvaluationError where there are none, or the folder or a file cannot be read.
     """
-    pairs = sorted(folder.glob("*.tsv"))
-    analogies = [path for path in sorted(folder.glob("*.txt")) if path.read_bytes()[:1] == b":"]
+    try:
+        found = sorted(path for path in folder.iterdir() if path.is_file())
+        pairs = [path for path in found if path.suffix == ".tsv"]
+        analogies = [path for path in found if path.suffix == ".txt" and _begins_a_section(path)]
+    except FileNotFoundError as error:
+        raise EvaluationError(f"no such folder: {folder}") from error
+    except NotADirectoryError as error:
+        raise EvaluationError(f"{folder} is no folder: give a file with --pairs or --analogies") from error
+    except OSError as error:
+        raise EvaluationError(f"cannot read {error.filename or folder}: {error.strerror or error}") from error
     if not (pairs or analogies):
         raise EvaluationError(f"{folder} has no evaluation files (*.tsv, *.txt): fetch some with scripts/fetch_data")
     return pairs, analogies
+
+
+def _begins_a_section(path: Path) -> bool:
+    with path.open("rb", buffering=0) as file:
+        return file.read(1) == b":"
 
 
 def _finite(value: float) -> float | None:

@@ -17,6 +17,7 @@ import numpy as np
 
 from w2v.comparison.draw import initial_vectors
 from w2v.comparison.pair_stream import Pairs
+from w2v.comparison.plan import TORCH_NEEDS
 from w2v.errors import ConfigError, require
 from w2v.objectives.block_softmax import INPUT_DEVIATION, AdaptiveSoftmax
 
@@ -138,10 +139,7 @@ def make_softmax(torch: ModuleType, objective: AdaptiveSoftmax, device: str) -> 
     """
     layout = objective.layout
     if not (layout.shortlist and layout.tails):
-        raise ConfigError(
-            "PyTorch's adaptive softmax has a short-list and a cluster at least: leave out --against torch, or give "
-            "--cutoffs and no --no-shortlist"
-        )
+        raise ConfigError(TORCH_NEEDS)
     cutoffs = [layout.shortlist, *(tail.edges[-1] for tail in layout.tails[:-1])]
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Initializing zero-element tensors", UserWarning)
