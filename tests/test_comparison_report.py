@@ -134,6 +134,36 @@ def test_coverage_stands_in_the_heading(page):
     assert "peak device memory" not in heads
 
 
+def test_memory_is_said_to_be_what_it_is(page):
+    grown, reserved = "by how much the memory in use on the device had grown", "its allocator had reserved"
+    assert "the largest resident size of a run's process" in page.text
+    assert grown not in page.text
+    record = make_record(models=("skipgram",), seeds=(1,), others=OTHERS)
+    record["summary"][0]["peak_device_bytes"] = 3_400_000_000
+    text = page_of(record).text
+    assert grown in text
+    assert reserved not in text
+    record["summary"][-1]["peak_device_bytes"] = 3_400_000_000
+    assert reserved in page_of(record).text
+
+
+def test_compiling_the_encoder_is_told_apart(page):
+    assert "0.41 s, 1.93 s (and 6.20 s of compiling, which no run shows)" in page.text
+
+
+def test_a_computed_target_has_three_digits(tmp_path):
+    record = make_record(models=("skipgram",), seeds=(1,))
+    record["targets"]["wordsim353"] = 51.179143
+    for entry in record["summary"]:
+        entry["seconds_to"]["wordsim353"]["target"] = 51.179143
+    for drawing in charts_of(record)[0].drawings[:1]:
+        said = [shape.text for shape in drawing.shapes if isinstance(shape, Text)]
+        assert "target 51.2" in said
+    page = page_of(record)
+    assert "51.1" not in page.text + "".join(page.charts)
+    assert "WordSim-353 51.2" in page.tables["Seconds of training to a given score"][0]
+
+
 def test_memory_of_a_gpu_has_a_column():
     record = make_record(models=("skipgram",), seeds=(1,))
     record["summary"][0]["peak_device_bytes"] = 3_400_000_000
@@ -187,10 +217,17 @@ def test_seconds_to_a_score_and_score_at_equal_time(finished, page):
     assert full["name"] == "cbow-full"
     assert told["reached"] == 2
     assert reach[10][1:3] == [f"{seconds_text(told['mean'])} s (2 of 3 seeds)", "not reached"]
-    seconds = finished["summary"][0]["score_at"]["seconds"]
-    equal = page.tables[f"Score after {seconds_text(seconds)} s of training"]
-    assert equal[1][1] == plain(spread(finished["summary"][0]["score_at"]["scores"]["wordsim353"], decimals=1))
-    assert equal[5][1:] == ["not scored yet"] * 3
+    told = {}
+    for first, model in ((0, "skip-gram"), (5, "CBOW")):
+        at = finished["summary"][first]["score_at"]
+        equal = page.tables[f"Score after {seconds_text(at['seconds'])} s of training, {model}"]
+        assert equal[0][:3] == ["", "epochs by then", "WordSim-353"]
+        assert {row[0].split()[-2] for row in equal[1:]} == {model}
+        told[model] = {row[0]: row[1:] for row in equal[1:]}
+        assert told[model][f"{model} ns"][:2] == ["5", plain(spread(at["scores"]["wordsim353"], decimals=1))]
+        assert told[model][f"{model} full"] == ["–", *["not scored yet"] * 3]
+    assert told["skip-gram"]["skip-gram hs"][0] == "1"
+    assert "says which point that is: nothing is interpolated" in page.text
 
 
 def test_targets_that_were_computed_are_said_to_be(finished, page):

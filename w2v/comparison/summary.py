@@ -27,7 +27,8 @@ def summarise(runs: Sequence[Run], targets: Mapping[str, float]) -> list[dict[st
     done = finished(runs)
     cases = list(dict.fromkeys(map(_case, done)))
     seconds = equal_seconds(done)
-    return [_entry(case, [run for run in done if _case(run) == case], targets, seconds) for case in cases]
+    parts = [(case, [run for run in done if _case(run) == case]) for case in cases]
+    return [_entry(case, own, targets, seconds.get(case[1])) for case, own in parts]
 
 
 def finished(runs: Iterable[Run]) -> list[Run]:
@@ -43,13 +44,16 @@ def mean_sd(values: Iterable[float | None]) -> Mean | None:
     return {"mean": statistics.fmean(known), "sd": statistics.stdev(known) if len(known) > 1 else None}
 
 
-def equal_seconds(runs: Iterable[Run]) -> float | None:
-    """The training seconds in which the fastest case of w2v was through with any of its seeds; None without one."""
+def equal_seconds(runs: Iterable[Run]) -> dict[str, float]:
+    """By model the training seconds in which its fastest case of w2v was through with all of its seeds."""
     slowest: dict[tuple[str, ...], float] = {}
     for run in finished(runs):
         if run["system"] == "w2v":
             slowest[_case(run)] = max(slowest.get(_case(run), 0.0), run["seconds"]["train"])
-    return min(slowest.values(), default=None)
+    found: dict[str, float] = {}
+    for (_, model, _), seconds in slowest.items():
+        found[model] = min(found.get(model, seconds), seconds)
+    return found
 
 
 def default_targets(runs: Sequence[Run], names: Iterable[str]) -> dict[str, float]:
@@ -72,10 +76,16 @@ def seconds_to(runs: Sequence[Run], name: str, target: float) -> dict[str, float
     return {"target": target, "mean": statistics.fmean(reached) if reached else None, "reached": len(reached)}
 
 
-def score_at(runs: Sequence[Run], name: str, seconds: float) -> Mean | None:
-    """The last score of each run at or before so many seconds of training; None where one has none yet."""
-    found = [_last_until(run, name, seconds) for run in runs]
-    return None if None in found else mean_sd(found)
+def score_at(runs: Sequence[Run], name: str, seconds: float) -> dict[str, Any] | None:
+    """The last score of each run at or before so many seconds of training; None where one has none yet.
+
+    Mean and deviation, and "epochs": after how many each run had it.
+    """
+    points = [_last_until(run, seconds) for run in runs]
+    scores = [None if point is None else point["scores"].get(name) for point in points]
+    if None in scores:
+        return None
+    return {**mean_sd(scores), "epochs": [point["epochs"] for point in points]}
 
 
 def _case(run: Run) -> tuple[str, str, str]:
@@ -99,7 +109,8 @@ def _entry(
         **{speed: mean_sd(run[speed] for run in runs) for speed in _SPEEDS},
         **{peak: _largest(run[peak] for run in runs) for peak in ("peak_host_bytes", "peak_device_bytes")},
         "seconds": {phase: statistics.fmean(run["seconds"][phase] for run in runs) for phase in runs[0]["seconds"]},
-        "loss": mean_sd(run["loss"][-1] if run["loss"] else None for run in runs),
+        # The loss of ns is no −log p: it stands under a name of its own.
+        "ns_loss": mean_sd(run["loss"][-1] if run["loss"] else None for run in runs) if objective == "ns" else None,
         "heldout_nll": nll,
         "heldout_unigram_nll": mean_sd(run["heldout_unigram_nll"] for run in runs),
         "perplexity": None if nll is None else perplexity(nll["mean"]),
@@ -140,9 +151,8 @@ def _first_at(run: Run, name: str, target: float) -> float | None:
     return None
 
 
-def _last_until(run: Run, name: str, seconds: float) -> float | None:
-    scores = [point["scores"].get(name) for point in run["points"] if point["seconds"] <= seconds]
-    return scores[-1] if scores else None
+def _last_until(run: Run, seconds: float) -> Mapping[str, Any] | None:
+    return next((point for point in reversed(run["points"]) if point["seconds"] <= seconds), None)
 
 
 def _largest(values: Iterable[int | None]) -> int | None:

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import csv
 import math
-import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from w2v.atomic import atomic_file
+from w2v.cli.terminal_text import padded, printable, width
+from w2v.comparison.report.wording import seconds_text
 from w2v.comparison.summary import DEFAULT_TARGET, finished, seconds_to
+from w2v.comparison.words import epochs_span, epochs_text, without_empty
 from w2v.likelihood import format_perplexity, perplexity
 
 RUNS, POINTS = "compare.csv", "points.csv"
@@ -26,7 +28,7 @@ def run_line(run: Record) -> str:
     """What there is to say of a run when it is over."""
     if run["status"] != "done":
         return f"failed: {run['error']}"
-    parts = [f"{_millions(run['words_per_second'])} M words/s, {run['seconds']['train']:.1f} s of training"]
+    parts = [f"{_millions(run['words_per_second'])} M words/s, {seconds_text(run['seconds']['train'])} s of training"]
     if run["points"] and run["points"][-1]["scores"]:
         parts.append(", ".join(f"{name} {_number(score)}" for name, score in run["points"][-1]["scores"].items()))
     if run["heldout_nll"] is not None:
@@ -99,7 +101,7 @@ def summary_table(record: Record) -> Table:
         header += [name, f"{name} sd"]
     header += ["peak_host_bytes", "peak_device_bytes", "nats_per_pair", "nats_per_pair sd", "perplexity", "ns_loss"]
     for name in score_names(record):
-        header += [covered[name], f"{name} sd", f"seconds to {name}"]
+        header += [covered[name], f"{name} sd", f"seconds to {name}", f"seeds that reached {name}"]
     return header, [_summary_row(case, score_names(record)) for case in record["summary"]]
 
 
@@ -108,28 +110,22 @@ def people_tables(record: Record) -> str:
     cached = " (the text was encoded before, and came from the cache)" if record["corpus"]["cached"] else ""
     parts = [("Speed of training", _speed(record)), (f"Seconds{cached}", _phases(record))]
     if score_names(record) or any(case["heldout_nll"] for case in record["summary"]):
-        parts.append((f"Quality after {max(record['points']):g} epochs", _quality(record)))
+        parts.append((f"Quality after {epochs_text(max(record['points']))}", _quality(record)))
     if record["targets"]:
         by_default = set(record["targets"]) - set(record["targets_given"])
         rule = f" ({DEFAULT_TARGET:.0%} of the lowest final one; --target chooses another)" if by_default else ""
         parts.append((f"Seconds of training to reach a score{rule}", _times(record)))
-    at = next((case["score_at"] for case in record["summary"] if case["score_at"]), None)
-    if score_names(record) and at is not None:
-        parts.append(
-            (f"Scores after {at['seconds']:.1f} s of training, the time of the fastest", _equal_time(record))
-        )
+    parts += _equal_times(record) if score_names(record) else []
     return "\n\n".join(f"{title}\n{align(*table)}" for title, table in parts)
 
 
 def align(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Columns of text under a header, the first to the left and the others to the right."""
     lines = [list(header), *(["" if cell is None else str(cell) for cell in row] for row in rows)]
-    widths = [max(map(_width, column)) for column in zip(*lines, strict=True)]
+    lines = [list(map(printable, line)) for line in lines]
+    widths = [max(map(width, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
-        "  ".join(
-            _pad(cell, width, left=number == 0) for number, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
+        "  ".join([padded(line[0], widths[0]), *map(_to_the_right, line[1:], widths[1:])]).rstrip() for line in lines
     )
 
 
@@ -150,9 +146,10 @@ def _summary_row(case: Record, names: Sequence[str]) -> list[object]:
     for name in ("train_seconds", "words_per_second", "kept_words_per_second", "pairs_per_second"):
         row += _pair(case[name])
     row += [case["peak_host_bytes"], case["peak_device_bytes"], *_pair(case["heldout_nll"]), case["perplexity"]]
-    row.append(_pair(case["loss"])[0] if case["objective"] == "ns" else None)
+    row.append(_pair(case["ns_loss"])[0])
     for name in names:
-        row += [*_pair(case["scores"].get(name)), case["seconds_to"].get(name, {}).get("mean")]
+        told = case["seconds_to"].get(name, {})
+        row += [*_pair(case["scores"].get(name)), told.get("mean"), told.get("reached")]
     return row
 
 
@@ -166,18 +163,19 @@ def _speed(record: Record) -> Table:
         [
             _title(case, record),
             *(_rate(case[name]) for name in ("words_per_second", "kept_words_per_second", "pairs_per_second")),
-            _spread(case["train_seconds"], _number),
+            _seconds(case["train_seconds"]),
             _megabytes(case["peak_host_bytes"]),
             _megabytes(case["peak_device_bytes"]),
         ]
         for case in record["summary"]
     ]
-    return _without_empty(header, rows)
+    return without_empty(header, rows)
 
 
 def _phases(record: Record) -> Table:
     rows = [
-        [_title(case, record), *(f"{case['seconds'][phase]:.1f}" for phase in PHASES)] for case in record["summary"]
+        [_title(case, record), *(seconds_text(case["seconds"][phase]) for phase in PHASES)]
+        for case in record["summary"]
     ]
     return ["", *PHASES], rows
 
@@ -191,7 +189,7 @@ def _quality(record: Record) -> Table:
             *(_spread(case["scores"].get(name), _number) for name in headings),
             _spread(case["heldout_nll"], "{:.3f}".format),
             case["heldout_nll"] and format_perplexity(case["heldout_nll"]["mean"]),
-            _spread(case["loss"], "{:.3f}".format) if case["objective"] == "ns" else None,
+            _spread(case["ns_loss"], "{:.3f}".format),
         ]
         for case in record["summary"]
     ]
@@ -200,7 +198,7 @@ def _quality(record: Record) -> Table:
         if known := [mean["mean"] for mean in means if mean]:
             title = "unigram" if len(record["models"]) == 1 else f"{model} unigram"
             rows.append([title, *[None] * len(headings), f"{known[0]:.3f}", format_perplexity(known[0]), None])
-    return _without_empty(header, rows)
+    return without_empty(header, rows)
 
 
 def _times(record: Record) -> Table:
@@ -212,33 +210,39 @@ def _times(record: Record) -> Table:
             found = case["seconds_to"].get(name)
             some = found and 0 < found["reached"] < case["seeds"]
             share = f" ({found['reached']} of {case['seeds']} seeds)" if some else ""
-            cells.append("never" if not found or found["mean"] is None else f"{found['mean']:.1f}{share}")
+            cells.append("never" if not found or found["mean"] is None else f"{seconds_text(found['mean'])}{share}")
         rows.append([_title(case, record), *cells])
     return ["", *(f"{name} ≥ {target:.3g}" for name, target in targets.items())], rows
 
 
-def _equal_time(record: Record) -> Table:
+def _equal_times(record: Record) -> list[tuple[str, Table]]:
+    """A heading and a table for each model."""
+    models = list(dict.fromkeys(case["model"] for case in record["summary"]))
+    found = []
+    for model in models:
+        cases = [case for case in record["summary"] if case["model"] == model and case["score_at"]]
+        if cases:
+            of = f" of {model}" if len(models) > 1 else ""
+            seconds = seconds_text(cases[0]["score_at"]["seconds"])
+            title = f"Scores after {seconds} s of training, the time of the fastest{of}"
+            found.append((title, _equal_time(record, cases)))
+    return found
+
+
+def _equal_time(record: Record, cases: Sequence[Record]) -> Table:
     names = score_names(record)
-    rows = [
-        [
-            _title(case, record),
-            *(_spread(case["score_at"]["scores"].get(name), _number) or "none yet" for name in names),
-        ]
-        for case in record["summary"]
-    ]
-    return ["", *names], rows
+    rows = []
+    for case in cases:
+        scores = [case["score_at"]["scores"].get(name) for name in names]
+        epochs = next((score["epochs"] for score in scores if score), [])
+        rows.append([_title(case, record), epochs_span(epochs), *(_spread(s, _number) or "none yet" for s in scores)])
+    return ["", "epochs by then", *names], rows
 
 
 def _title(case: Record, record: Record) -> str:
     """The name of a case, with the seeds where some are missing."""
     missing = case["seeds"] < len(record["seeds"])
     return f"{case['name']} ({case['seeds']} of {len(record['seeds'])} seeds)" if missing else case["name"]
-
-
-def _without_empty(header: Sequence[str], rows: list[list[object]]) -> Table:
-    """Without the columns that have nothing but a heading."""
-    kept = [number for number in range(len(header)) if number == 0 or any(row[number] for row in rows)]
-    return [header[number] for number in kept], [[row[number] for number in kept] for row in rows]
 
 
 def _spread(value: Mapping[str, float | None] | None, show: Callable[[float], str]) -> str | None:
@@ -264,6 +268,14 @@ def _rate(value: Mapping[str, float | None] | None) -> str | None:
     return _spread(value, lambda number: f"{number / 1e6:.{digits}f}")
 
 
+def _seconds(value: Mapping[str, float | None] | None) -> str | None:
+    """Three digits of the mean, no finer than a hundredth, and the deviation to the same digit."""
+    if value is None:
+        return None
+    digits = 2 if value["mean"] < 10 else 1 if value["mean"] < 100 else 0
+    return _spread(value, lambda number: f"{number:,.{digits}f}")
+
+
 def _number(value: float | None) -> str:
     return "none" if value is None else f"{value:.1f}"
 
@@ -272,11 +284,5 @@ def _megabytes(value: int | None) -> str | None:
     return None if value is None else f"{value / 1e6:,.0f}"
 
 
-def _width(text: str) -> int:
-    """Columns of a terminal: two for a wide character, none for one that joins another."""
-    return sum(0 if unicodedata.combining(c) else 1 + (unicodedata.east_asian_width(c) in "WF") for c in text)
-
-
-def _pad(text: str, width: int, left: bool) -> str:
-    room = " " * (width - _width(text))
-    return text + room if left else room + text
+def _to_the_right(text: str, columns: int) -> str:
+    return " " * (columns - width(text)) + text

@@ -28,6 +28,7 @@ from w2v.comparison.report.wording import (
     spread,
     target_text,
 )
+from w2v.comparison.words import epochs_text
 
 NAMES = ("time-to-quality", "epochs-to-quality", "heldout", "words-per-second", "time-split")
 _PANELS_A_LINE = 3
@@ -156,7 +157,7 @@ def _point(point: Record, timed: bool, statistic: object, decimals: int) -> Curv
     if x is None or y is None:
         return None
     said = [f"{spread(statistic, decimals=decimals)}"]
-    said += [] if epochs is None else [f"after {epochs:.3g} epoch{'' if epochs == 1 else 's'}"]
+    said += [] if epochs is None else [f"after {epochs_text(epochs)}"]
     said += [] if seconds is None else [f"{seconds_text(seconds)} s"]
     return CurvePoint(x, y, deviation(statistic), ", ".join(said))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from w2v.comparison.plan import OTHER_SYSTEMS, case_name
+from w2v.comparison.plan import planned_cases, run_name
 from w2v.comparison.report.charts import is_likelihood, unigram_nats
 from w2v.comparison.report.wording import (
     Record,
@@ -36,14 +36,7 @@ def planned_names(record: Record) -> list[str]:
     """Names of all runs that were planned, in the order of running."""
     parts = [record.get(key) for key in ("objectives", "models", "seeds", "against")]
     objectives, models, seeds, against = (part if isinstance(part, list) else [] for part in parts)
-    return [
-        f"{case_name(system, model, objective)}-{seed}".replace(" ", "-")
-        for seed in seeds
-        for system in ("w2v", *against)
-        for model in models
-        for objective in objectives
-        if objective in OTHER_SYSTEMS.get(system, objectives)
-    ]
+    return [run_name(*case) for case in planned_cases(objectives, models, seeds, against)]
 
 
 def missing_names(record: Record) -> list[str]:

@@ -17,8 +17,9 @@ from w2v.comparison.report.findings import findings, listed, missing_names
 from w2v.comparison.report.palette import style_sheet
 from w2v.comparison.report.svg import svg_of
 from w2v.comparison.report.tables import escape, value_text
-from w2v.comparison.report.wording import Record, mapping_of, number, rows_of, size, whole
+from w2v.comparison.report.wording import Record, mapping_of, number, rows_of, seconds_text, size, whole
 from w2v.comparison.summary import DEFAULT_TARGET
+from w2v.comparison.words import counted
 from w2v.errors import MissingExtraError
 
 PAGE = "report.html"
@@ -109,11 +110,25 @@ def _summary(record: Record, summary: Sequence[dict[str, Any]]) -> str:
             "Scores are Spearman × 100 for word pairs and % answered right for analogies, over what the vocabulary "
             "covers: so many of so many stand in the heading."
         )
-    return tables.summary_table(record, summary) + _note(f"{tables.seeds_line(summary)} {units}")
+    return tables.summary_table(record, summary) + _note(f"{tables.seeds_line(summary)} {units} {_memory(summary)}")
+
+
+def _memory(summary: Sequence[dict[str, Any]]) -> str:
+    """What the numbers of memory are: each system's is its own."""
+    told = {str(entry.get("system")) for entry in summary if number(entry.get("peak_device_bytes")) is not None}
+    said = ["Peak host memory is the largest resident size of a run's process, scoring included."]
+    if "w2v" in told:
+        said.append(
+            "Device memory of w2v is by how much the memory in use on the device had grown at the end of training; "
+            "other programs count as well."
+        )
+    if "torch" in told:
+        said.append("Device memory of torch is the most that its allocator had reserved.")
+    return " ".join(said)
 
 
 def _reaching(record: Record, summary: Sequence[dict[str, Any]]) -> str:
-    reach, equal = tables.reach_table(record, summary), tables.equal_time_table(record, summary)
+    reach, equal = tables.reach_table(record, summary), tables.equal_time_tables(record, summary)
     notes = ""
     if reach:
         given = record.get("targets_given")
@@ -127,14 +142,16 @@ def _reaching(record: Record, summary: Sequence[dict[str, Any]]) -> str:
         )
     if equal:
         notes += _note(
-            "At equal time: the last scored point within the seconds in which the fastest of w2v was through with "
-            "all its epochs. The learning rates of the others had further to fall by then."
+            "At equal time: the last scored point within the seconds in which the fastest of w2v with the same model "
+            "was through with all its epochs. “Epochs by then” says which point that is: nothing is interpolated, so "
+            "an objective that takes a little longer shows the point before its last. The learning rates of the "
+            "others had further to fall by then."
         )
     return f'<div class="beside">{reach}{equal}</div>{notes}' if reach or equal else ""
 
 
 def _likelihood(record: Record, summary: Sequence[dict[str, Any]], chart: str) -> str:
-    likelihood, noise = tables.likelihood_table(record, summary), tables.noise_table(record, summary)
+    likelihood, noise = tables.likelihood_table(record, summary), tables.noise_table(summary)
     body = likelihood and likelihood + _note(
         "Mean −log p over the pairs of held-out sentences, the same ones for every objective of a seed. Skip-gram "
         "and CBOW are asked different questions: compare within a model."
@@ -182,6 +199,7 @@ def _setup(record: Record) -> str:
                 ("Held-out tokens", "heldout_tokens"),
             )
         },
+        "Reading, encoding": _text_seconds(mapping_of(corpus.get("seconds"))),
         "Fingerprint": corpus.get("fingerprint"),
         "Vocabulary SHA-256": corpus.get("vocabulary_sha256"),
         **_heldout_hashes(corpus),
@@ -193,6 +211,15 @@ def _setup(record: Record) -> str:
     body += _definitions("Options of all runs", settings, "options")
     body += tables.differences_table(record) + tables.evaluation_table(record)
     return body + _details("Each run", tables.runs_table(record))
+
+
+def _text_seconds(seconds: Record) -> str | None:
+    """What the text took, once for all runs; compiling the encoder is a part of no run's seconds."""
+    read, encode, compiling = (number(seconds.get(name)) for name in ("read", "encode", "compile"))
+    if read is None or encode is None:
+        return None
+    more = f" (and {seconds_text(compiling)} s of compiling, which no run shows)" if compiling else ""
+    return f"{seconds_text(read)} s, {seconds_text(encode)} s{more}"
 
 
 def _heldout_hashes(corpus: Record) -> dict[str, object]:
@@ -231,10 +258,10 @@ def _state(record: Record) -> str:
     missing = missing_names(record)
     lines = []
     if missing:
-        said = "1 run is missing" if len(missing) == 1 else f"{len(missing)} runs are missing"
+        said = f"{counted(len(missing), 'run')} {'is' if len(missing) == 1 else 'are'} missing"
         lines.append(f"This comparison is not finished: {said}. Continue it with --resume.")
     if failed:
-        lines.append(f"{len(failed)} run{'' if len(failed) == 1 else 's'} failed: see below.")
+        lines.append(f"{counted(len(failed), 'run')} failed: see below.")
     return _paragraph(" ".join(lines), "state") if lines else ""
 
 

@@ -33,6 +33,7 @@ from w2v.comparison.report.wording import (
     target_text,
     whole,
 )
+from w2v.comparison.words import epochs_span, without_empty
 from w2v.likelihood import format_perplexity
 
 _HASH_DIGITS = 12
@@ -82,13 +83,8 @@ def summary_table(record: Record, summary: Sequence[dict[str, Any]]) -> str:
         cells += [spread(scores.get(row.get("name")), decimals=1) for row in evaluations]
         rows.append([named(entry), *map(escape, cells)])
     caption = "Speed, memory and final scores" if evaluations else "Speed and memory"
-    return table(caption, *_without_empty(heads, rows))
-
-
-def _without_empty(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> tuple[list[str], list[list[str]]]:
-    """Without the columns that nothing is known of, as a GPU's memory is of a run without one."""
-    kept = [at for at in range(len(heads)) if at == 0 or any(row[at] != NONE for row in rows)]
-    return [heads[at] for at in kept], [[row[at] for at in kept] for row in rows]
+    # Nothing is known of a GPU's memory in a run without one.
+    return table(caption, *without_empty(heads, rows, NONE))
 
 
 def _evaluation_head(row: Record) -> str:
@@ -123,14 +119,10 @@ def likelihood_table(record: Record, summary: Sequence[dict[str, Any]]) -> str:
     return table("Normalised objectives on held-out sentences", heads, rows) if rows else ""
 
 
-def noise_table(record: Record, summary: Sequence[dict[str, Any]]) -> str:
+def noise_table(summary: Sequence[dict[str, Any]]) -> str:
     """The training loss of ns in the last epoch, which is no likelihood; empty where no run tells."""
-    rows = []
-    for entry in summary:
-        losses = [_last_loss(run) for run in rows_of(record.get("runs")) if _is_of(run, entry)]
-        known = [loss for loss in losses if loss is not None]
-        if entry.get("objective") == "ns" and known:
-            rows.append([named(entry), escape(spread(_statistic(known), decimals=3))])
+    told = [entry for entry in summary if mean(entry.get("ns_loss")) is not None]
+    rows = [[named(entry), escape(spread(entry["ns_loss"], decimals=3))] for entry in told]
     return table("The training loss of ns, apart", ["", "nats, last epoch"], rows) if rows else ""
 
 
@@ -156,26 +148,36 @@ def _reached(entry: Record, told: Record) -> str:
     return "not reached" if told.get("reached") == 0 else NONE
 
 
-def equal_time_table(record: Record, summary: Sequence[dict[str, Any]]) -> str:
-    """Scores after the same seconds of training; empty where there are none."""
-    names = _evaluated(record, [mapping_of(mapping_of(entry.get("score_at")).get("scores")) for entry in summary])
-    seconds = equal_seconds(summary)
+def equal_time_tables(record: Record, summary: Sequence[dict[str, Any]]) -> str:
+    """Scores after the same seconds of training, a table for each model; empty where there are none."""
+    models = list(dict.fromkeys(entry.get("model") for entry in summary))
+    found = ""
+    for model in models:
+        of = f", {model_name(model)}" if len(models) > 1 else ""
+        found += _equal_time_table(record, [entry for entry in summary if entry.get("model") == model], of)
+    return found
+
+
+def _equal_time_table(record: Record, entries: Sequence[dict[str, Any]], of: str) -> str:
+    told = [mapping_of(entry.get("score_at")) for entry in entries]
+    names = _evaluated(record, [mapping_of(one.get("scores")) for one in told])
+    seconds = next((number(one.get("seconds")) for one in told if number(one.get("seconds")) is not None), None)
     if not names or seconds is None:
         return ""
     rows = []
-    for entry in summary:
-        scores = mapping_of(mapping_of(entry.get("score_at")).get("scores"))
-        cells = [spread(scores.get(name), decimals=1) for name in names]
-        rows.append([named(entry), *(escape("not scored yet" if cell == NONE else cell) for cell in cells)])
-    return table(
-        f"Score after {seconds_text(seconds)} s of training", ["", *map(escape, map(evaluation_name, names))], rows
-    )
+    for entry, one in zip(entries, told, strict=True):
+        scores = [mapping_of(mapping_of(one.get("scores")).get(name)) for name in names]
+        cells = [spread(score, decimals=1) for score in scores]
+        cells = ["not scored yet" if cell == NONE else cell for cell in cells]
+        rows.append([named(entry), *map(escape, [_epochs_of(scores), *cells])])
+    heads = ["", "epochs<br>by then", *map(escape, map(evaluation_name, names))]
+    return table(f"Score after {seconds_text(seconds)} s of training{of}", heads, rows)
 
 
-def equal_seconds(summary: Sequence[dict[str, Any]]) -> float | None:
-    """The seconds at which scores are compared at equal time."""
-    told = (number(mapping_of(entry.get("score_at")).get("seconds")) for entry in summary)
-    return next((seconds for seconds in told if seconds is not None), None)
+def _epochs_of(scores: Sequence[Record]) -> str:
+    """After how many epochs the seeds had them; one point has all scores."""
+    told = (score.get("epochs") for score in scores)
+    return epochs_span(next((epochs for epochs in told if isinstance(epochs, list)), [])) or NONE
 
 
 def split_table(summary: Sequence[dict[str, Any]]) -> str:
@@ -269,22 +271,3 @@ def _evaluated(record: Record, told: Sequence[Record]) -> list[str]:
     """Names of the evaluation sets that any of ``told`` has, in the record's order."""
     names = [str(row.get("name")) for row in rows_of(record.get("evaluation"))]
     return [name for name in names if any(name in one for one in told)]
-
-
-def _is_of(run: Record, entry: Record) -> bool:
-    return run.get("status") == "done" and all(
-        run.get(key) == entry.get(key) for key in ("system", "model", "objective")
-    )
-
-
-def _last_loss(run: Record) -> float | None:
-    loss = run.get("loss")
-    return number(loss[-1]) if isinstance(loss, list) and loss else None
-
-
-def _statistic(values: Sequence[float]) -> dict[str, float | None]:
-    """Mean and sample standard deviation, which one value has none of."""
-    middle = sum(values) / len(values)
-    if len(values) == 1:
-        return {"mean": middle, "sd": None}
-    return {"mean": middle, "sd": (sum((value - middle) ** 2 for value in values) / (len(values) - 1)) ** 0.5}
