@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -23,9 +24,10 @@ from w2v.comparison import launch, session
 from w2v.comparison.hashes import sha256_of_array, sha256_of_draw
 from w2v.comparison.launch import launch as launch_run
 from w2v.comparison.machine import busy_line, peak_host_bytes
+from w2v.comparison.own import Points
 from w2v.comparison.plan import EvaluationFile, Plan, RunSpec, check_points, default_points
 from w2v.comparison.record import check_same, dump, load_record
-from w2v.comparison.scores import Scorer, name_files
+from w2v.comparison.scores import Scorer, files_of_folder, name_files
 from w2v.comparison.summary import (
     default_targets,
     equal_seconds,
@@ -35,10 +37,11 @@ from w2v.comparison.summary import (
     summarise,
 )
 from w2v.comparison.tables import align, people_tables, runs_table, summary_table
+from w2v.comparison.words import counted, epochs_span, epochs_text
 from w2v.comparison.worker import blank_entry, finish_entry
 from w2v.config import TrainConfig
 from w2v.corpus import EncodedCorpus, Vocabulary
-from w2v.errors import ConfigError, EvaluationError, OutputError
+from w2v.errors import ConfigError, EvaluationError, FormatError, OutputError
 from w2v.vectors import KeyedVectors
 
 WORDS = 60
@@ -207,7 +210,7 @@ def test_resuming_what_is_complete_writes_tables_and_report_anew(compared):
         capture_output=True, text=True, env=environment, timeout=100, cwd=Path(__file__).parent.parent,
     )  # fmt: skip
     assert again.returncode == 0, again.stderr
-    assert "5 of 5 runs are done already: table and report are written anew" in again.stderr
+    assert "5 of 5 runs done already: table and report are written anew" in again.stderr
     after = load_record(out)
     assert after["runs"] == before["runs"]
     assert after["corpus"] == before["corpus"]
@@ -237,7 +240,7 @@ def test_a_run_is_told_everything(tmp_path):
 
 
 def test_a_run_that_cannot_be_done_is_a_line(tmp_path):
-    entry = launch_run(spec_for(tmp_path / "absent"))
+    entry = launch_run(spec_for(tmp_path / "absent"), tmp_path)
     assert entry["status"] == "failed"
     assert "absent" in entry["error"]
     assert "\n" not in entry["error"]
@@ -263,7 +266,7 @@ def test_a_killed_run_is_a_line(tmp_path, monkeypatch):
         return started[0]
 
     monkeypatch.setattr(launch.subprocess, "Popen", watched)
-    entry = launch_run(spec_for(tmp_path / "absent"))
+    entry = launch_run(spec_for(tmp_path / "absent"), tmp_path)
     assert entry["status"] == "failed"
     assert entry["error"] == "its process was ended by SIGKILL: perhaps for want of memory"
     assert started[0].poll() is not None
@@ -272,7 +275,7 @@ def test_a_killed_run_is_a_line(tmp_path, monkeypatch):
 def fake_launch(calls, fail=()):
     """In the place of a process: an entry at once."""
 
-    def run(spec):
+    def run(spec, folder):
         calls.append(spec)
         entry = blank_entry(spec)
         if spec.name in fail:
@@ -312,6 +315,9 @@ def test_what_failed_is_run_again(corpus, tmp_path, monkeypatch, calls):
     result = invoke(*options)
     assert result.exit_code == 1
     assert str(result.exception).startswith("1 of 4 runs failed (skipgram-hs-1)")
+    assert "--resume runs them again with the same settings; for other settings choose another folder" in str(
+        result.exception
+    )
     assert [spec.name for spec in calls] == ["skipgram-ns-1", "skipgram-hs-1", "skipgram-ns-2", "skipgram-hs-2"]
     assert "2/4 skipgram-hs seed 1: failed: it broke" in result.stderr
     record = load_record(out)
@@ -363,7 +369,7 @@ def test_an_interrupted_comparison_keeps_what_it_has_and_goes_on(corpus, tmp_pat
         running.kill()
     if number == signal.SIGTERM:
         assert running.returncode == 130
-        assert f"1 of 2 runs are in {out}/compare.json: continue with --resume" in rest
+        assert f"1 of 2 runs done, in {out}/compare.json: continue with --resume" in rest
         assert "Traceback" not in rest
         assert len(load_record(out)["runs"]) == 1
         return
@@ -374,11 +380,14 @@ def test_an_interrupted_comparison_keeps_what_it_has_and_goes_on(corpus, tmp_pat
     assert "vector-size was 12 and is 13" in str(invoke(*options, "--resume", "--vector-size", "13").exception)
     result = invoke(*options, "--resume")
     assert result.exit_code == 0, result.output
-    assert "1 of 2 runs are done already: 1 to do" in result.stderr
+    assert "1 of 2 runs done already: 1 to do" in result.stderr
     runs = load_record(out)["runs"]
     assert [run["name"] for run in runs] == ["skipgram-hs-1", "skipgram-ns-1"]
     assert runs[0] == first
     assert runs[1]["initial_sha256"] == first["initial_sha256"]
+    assert runs[1]["seconds"]["encode"] == first["seconds"]["encode"] > 0  # not those of the cache
+    # What the killed comparison left is gone, and it left nothing elsewhere.
+    assert not [path.name for path in [*out.iterdir(), *tmp_path.iterdir()] if path.name.startswith((".run", "w2v-"))]
 
 
 def wait_for_group(group):
@@ -402,6 +411,10 @@ REFUSED = [
     (["--analogies", "foreign.txt"], 1, "none of its 1 questions"),
     (["--pairs", "foreign.tsv"], 1, "0 of 2 pairs are in the vocabulary"),
     (["--evaluation", "empty"], 1, "no evaluation files"),
+    (["--evaluation", "absent"], 1, "no such folder: absent"),
+    (["--evaluation", "{text}"], 1, "text.txt is no folder"),
+    (["--pairs", "empty"], 1, "cannot read empty: a folder, a pipe or a device"),
+    (["--objectives", "adaptive", "--against", "torch", "--no-shortlist"], 2, "leave out --against torch"),
     (["--objectives", "ns,magic"], 2, "'magic' is unknown"),
     (["--objectives", ""], 2, "is unknown"),
     (["--models", "glove"], 2, "'glove' is unknown"),
@@ -502,6 +515,75 @@ def test_resuming_names_what_differs(corpus, tmp_path, calls):
     assert "is no record of a comparison" in str(invoke(*options, "--resume").exception)
 
 
+def test_resuming_on_another_system_is_a_note(corpus, tmp_path, calls):
+    options = [corpus[0], "-o", tmp_path / "out", *FAST, "--objectives", "ns"]
+    assert invoke(*options).exit_code == 0
+    record = load_record(tmp_path / "out")
+    system = record["machine"]["system"]
+    record["machine"].update(system="CP/M", driver="1.2")
+    (tmp_path / "out" / "compare.json").write_text(dump(record), encoding="utf-8")
+    assert invoke(*options, "--resume").exit_code == 0
+    record = load_record(tmp_path / "out")
+    assert f"continued with another system: CP/M → {system}" in record["notes"]
+    assert any(note.startswith("continued with another driver: 1.2 → ") for note in record["notes"])
+    assert record["machine"]["system"] == system
+
+
+def _without(*path):
+    def spoil(record):
+        part = record
+        for name in path[:-1]:
+            part = part[name]
+        del part[path[-1]]
+
+    return spoil
+
+
+def _with(value, *path):
+    def spoil(record):
+        part = record
+        for name in path[:-1]:
+            part = part[name]
+        part[path[-1]] = value
+
+    return spoil
+
+
+EDITED = [
+    (lambda record: [record.pop(name) for name in list(record) if name not in ("format", "version")],
+     "created is missing"),
+    (_without("targets_given"), "targets_given is missing"),
+    (_without("corpus", "seconds", "encode"), "corpus.seconds.encode is missing"),
+    (_without("machine", "processor"), "machine.processor is missing"),
+    (_with({}, "corpus", "heldout_sha256s"), "corpus.heldout_sha256s has no seed 1"),
+    (_with("all", "notes"), "notes is not understood"),
+    (_with([7], "notes"), "notes[0] is not understood"),
+    (_with("skipgram-magic-1", "runs", 0, "name"), "the run 'skipgram-magic-1' is not planned"),
+    (_with("hs", "runs", 0, "objective"), "the run 'skipgram-ns-1' is not planned"),
+    (lambda record: record["runs"].append(record["runs"][0]), "the run 'skipgram-ns-1' is not planned"),
+    (_without("runs", 0, "status"), "runs[0].status is missing"),
+    (_without("runs", 0, "seconds", "train"), "runs[0].seconds.train is missing"),
+    (_with("quick", "runs", 0, "words_per_second"), "runs[0].words_per_second is not understood"),
+    (_with([], "runs", 0, "points"), "runs[0].points is empty"),
+    (_without("runs", 0, "points", 1, "scores", "pairs"), "other scores than the evaluation files"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("spoil", "message"), EDITED, ids=[message for _, message in EDITED])
+def test_an_incomplete_or_edited_record_is_one_line(corpus, tmp_path, calls, spoil, message):
+    options = [corpus[0], "-o", tmp_path / "out", *FAST, "--objectives", "ns", "--pairs", corpus[1]]
+    assert invoke(*options).exit_code == 0
+    path = tmp_path / "out" / "compare.json"
+    record = json.loads(path.read_text("utf-8"))
+    spoil(record)
+    path.write_text(json.dumps(record), encoding="utf-8")
+    error = invoke(*options, "--resume").exception
+    assert isinstance(error, FormatError), repr(error)
+    assert str(error) == f"{path} is incomplete or was edited ({message}): choose another folder" or (
+        message in str(error) and "\n" not in str(error)
+    )
+
+
 def test_resuming_an_empty_folder_begins(corpus, tmp_path, calls):
     assert invoke(corpus[0], "-o", tmp_path / "out", *FAST, "--objectives", "ns", "--resume").exit_code == 0
     assert len(calls) == 1
@@ -554,6 +636,13 @@ def test_order_of_the_runs():
     assert {seed for *_, seed in cases[8:]} == {2}
 
 
+def test_pytorch_is_refused_cut_offs_that_it_cannot_have():
+    for options in ({"shortlist": False}, {"cutoffs": ()}):
+        Plan(("adaptive",), ("skipgram",), (1,), (1.0,), options)
+        with pytest.raises(ConfigError, match="leave out --against torch"):
+            Plan(("adaptive",), ("skipgram",), (1,), (1.0,), options, ("torch",))
+
+
 def test_points():
     assert default_points(2) == (0.25, 0.5, 0.75, 1, 2)
     assert check_points([1, 0.1, 0.1], 3) == (0.1, 1, 3)
@@ -578,6 +667,20 @@ def test_vectors_that_are_all_equal_have_no_score(corpus):
     assert scorer(vectors) == {"pairs": None}
 
 
+def test_held_out_sentences_of_the_last_point_are_left_to_who_evaluates_them_anyway():
+    asked = []
+    stub = SimpleNamespace(
+        totals=SimpleNamespace(words=7), train_seconds=1.0, vectors=lambda: None,
+        heldout_nll=lambda: asked.append(stub.epochs_done) or 5.0,
+    )  # fmt: skip
+    for at_end, expected in ((True, [5.0, 5.0]), (False, [5.0, None])):
+        points = Points((0.5, 2.0), lambda vectors: {}, print, heldout_at_end=at_end)
+        for stub.epochs_done in (0.51, 2.0):
+            points.on_point(stub)
+        assert [point["heldout_nll"] for point in points.found] == expected
+    assert asked == [0.51, 2.0, 0.51]
+
+
 def test_coverage_counts_words_and_names_are_unique(corpus, tmp_path):
     text, pairs, questions = corpus
     other = tmp_path / "other"
@@ -593,12 +696,43 @@ def test_coverage_counts_words_and_names_are_unique(corpus, tmp_path):
         Scorer(files, 3).coverage(vocabulary)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="pipes with a name")
+def test_what_is_no_file_is_no_evaluation(tmp_path):
+    os.mkfifo(tmp_path / "pipe.txt")
+    os.mkfifo(tmp_path / "pipe.tsv")
+    (tmp_path / "folder.tsv").mkdir()
+    with pytest.raises(EvaluationError, match="has no evaluation files"):
+        files_of_folder(tmp_path)
+    with pytest.raises(EvaluationError, match="a pipe or a device"):
+        Scorer(name_files([tmp_path / "pipe.tsv"], []), 100).coverage(Vocabulary(["a", "b"], [2, 1]))
+    (tmp_path / "text.txt").write_text("words", encoding="utf-8")
+    (tmp_path / "none.txt").write_text("", encoding="utf-8")
+    (tmp_path / "b.txt").write_text(": section\n", encoding="utf-8")
+    (tmp_path / "a.tsv").write_text("", encoding="utf-8")
+    assert files_of_folder(tmp_path) == ([tmp_path / "a.tsv"], [tmp_path / "b.txt"])
+
+
 def test_a_busy_machine_is_said(monkeypatch):
     monkeypatch.setattr(os, "getloadavg", lambda: (7.0, 1.0, 1.0), raising=False)
     monkeypatch.setattr("w2v.comparison.machine.available_cores", lambda: 4)
     assert busy_line() == "the machine is busy (load 7.0 on 4 cores): times will be longer than they need be"
-    monkeypatch.setattr(os, "getloadavg", lambda: (1.9, 9.0, 9.0), raising=False)
-    assert busy_line() is None
+    for load, cores, busy in ((1.9, 4, False), (3.0, 4, False), (3.1, 4, True), (1.0, 2, False), (1.6, 2, True)):
+        monkeypatch.setattr(os, "getloadavg", lambda load=load: (load, 9.0, 9.0), raising=False)
+        monkeypatch.setattr("w2v.comparison.machine.available_cores", lambda cores=cores: cores)
+        assert bool(busy_line()) == busy, (load, cores)
+
+
+def test_a_busy_machine_is_said_once(corpus, tmp_path, monkeypatch, calls):
+    loads = iter([7.0, 8.0])
+    monkeypatch.setattr(os, "getloadavg", lambda: (next(loads), 0.0, 0.0), raising=False)
+    monkeypatch.setattr("w2v.comparison.machine.available_cores", lambda: 4)
+    options = [corpus[0], "-o", tmp_path / "out", *FAST, "--objectives", "ns"]
+    assert "load 7.0 on 4 cores" in invoke(*options).stderr
+    again = invoke(*options, "--resume")
+    assert again.exit_code == 0
+    assert "the machine is busy" not in again.stderr
+    assert "1 of 1 run done already" in again.stderr
+    assert len([note for note in load_record(tmp_path / "out")["notes"] if "is busy" in note]) == 1
 
 
 def test_the_peak_is_this_process_s_own():
@@ -663,15 +797,42 @@ def test_summary_of_a_record_by_hand():
     assert full["seconds_to"]["ws"] == {"target": 50.0, "mean": (4.0 + 24.0) / 2, "reached": 2}
     assert gensim["seconds_to"]["ws"] == {"target": 50.0, "mean": None, "reached": 0}
     # ns is through with both of its seeds after 6 s, when one seed of full has no score yet.
-    assert ns["score_at"] == {"seconds": 6.0, "scores": {"ws": ns["scores"]["ws"]}}
+    assert ns["score_at"] == {"seconds": 6.0, "scores": {"ws": {**ns["scores"]["ws"], "epochs": [2, 2]}}}
     assert full["score_at"] == {"seconds": 6.0, "scores": {"ws": None}}
-    assert gensim["score_at"]["scores"]["ws"] == {"mean": 20.0, "sd": None}
+    assert gensim["score_at"]["scores"]["ws"] == {"mean": 20.0, "sd": None, "epochs": [0.5]}
+    assert [case["ns_loss"] and case["ns_loss"]["mean"] for case in (ns, full, gensim)] == [2.0, None, None]
+    assert all("loss" not in case for case in (ns, full, gensim))
+
+
+def test_equal_time_is_a_time_of_each_model():
+    skipgram = [
+        run_of("ns", 1, [(1, 5.0, 40.0), (2, 10.0, 60.0)]),
+        run_of("hs", 1, [(1, 5.25, 45.0), (2, 10.5, 66.0)]),
+    ]
+    cbow = [run_of("ns", 1, [(1, 1.0, 30.0), (2, 2.0, 50.0)], model="cbow"),
+            run_of("full", 1, [(0.5, 1.5, 35.0), (1, 3.0, 70.0)], model="cbow"),
+            run_of("ns", 1, [(1, 2.0, 31.0)], model="cbow", system="gensim")]  # fmt: skip
+    assert equal_seconds([*skipgram, *cbow]) == {"skipgram": 10.0, "cbow": 2.0}
+    found = {case["name"]: case["score_at"] for case in summarise([*skipgram, *cbow], {})}
+    scores = {name: at["scores"]["ws"] for name, at in found.items()}
+    assert {name: (found[name]["seconds"], at["mean"], at["epochs"]) for name, at in scores.items()} == {
+        "skipgram-ns": (10.0, 60.0, [2]), "skipgram-hs": (10.0, 45.0, [1]), "cbow-ns": (2.0, 50.0, [2]),
+        "cbow-full": (2.0, 35.0, [0.5]), "gensim cbow-ns": (2.0, 31.0, [1]),
+    }  # fmt: skip
+    text = people_tables({**record_of([*skipgram, *cbow]), "models": ["skipgram", "cbow"], "seeds": [1]})
+    parts = dict(part.split("\n", 1) for part in text.split("\n\n"))
+    table = parts["Scores after 10.0 s of training, the time of the fastest of skipgram"].splitlines()
+    assert [line.split() for line in table[1:]] == [["skipgram-ns", "2", "60.0"], ["skipgram-hs", "1", "45.0"]]
+    assert "Scores after 2.00 s of training, the time of the fastest of cbow" in parts
+    # A model that w2v has no finished run of has no such time.
+    (alone,) = summarise(cbow[2:], {})
+    assert alone["score_at"] is None
 
 
 def test_default_targets_and_equal_time_look_at_w2v_alone():
     assert default_targets(RUNS, ["ws", "other"]) == {"ws": pytest.approx(0.95 * 62.0)}
-    assert equal_seconds(RUNS) == 6.0
-    assert equal_seconds(RUNS[-1:]) is None
+    assert equal_seconds(RUNS) == {"skipgram": 6.0}
+    assert equal_seconds(RUNS[-1:]) == {}
     assert default_targets(RUNS[-1:], ["ws"]) == {}
     assert default_targets([run_of("ns", 1, [(1, 1.0, -3.0)])], ["ws"]) == {}
     assert default_targets([run_of("ns", 1, [(1, 1.0, None)])], ["ws"]) == {}
@@ -743,10 +904,12 @@ def test_tables_for_people():
     assert any(line.split() == ["unigram", "8.000", "2,981"] for line in quality)
     times = parts["Seconds of training to reach a score"].splitlines()
     assert times[-1].split()[-1] == "never"
-    assert "none yet" in parts["Scores after 6.0 s of training, the time of the fastest"]
+    assert "none yet" in parts["Scores after 6.00 s of training, the time of the fastest"]
     assert "device MB" not in text
     assert "Seconds (the text was encoded before, and came from the cache)" in parts
     speed = parts["Speed of training"].splitlines()
+    assert "5.00 ± 1.41" in speed[1]
+    assert "22.0 ± 2.8" in speed[2]
     assert next(line for line in speed if line.startswith("skipgram-ns")).split()[1:5] == [
         "1.50",
         "±",
@@ -776,9 +939,63 @@ def test_folders_are_no_part_of_the_command(monkeypatch):
     assert _command_line() == "w2v compare text.txt --pairs=ws.tsv -o out --alpha 0.1"
 
 
+def test_seconds_to_a_score_say_how_many_seeds_reached_it():
+    header, (ns, full, gensim) = summary_table(record_of([*RUNS, run_of("hs", 2, [(1, 3.0, 55.0)], system="gensim")]))
+    column = header.index("seconds to ws")
+    assert header[column + 1] == "seeds that reached ws"
+    assert [row[column + 1] for row in (ns, full, gensim)] == [2, 2, 1]
+    assert gensim[1] == 2
+    assert gensim[column] == 3.0
+
+
+def test_numbers_of_things():
+    assert (counted(1, "run"), counted(0, "run"), counted(1200, "run")) == ("1 run", "0 runs", "1,200 runs")
+    said = [epochs_text(value) for value in (1, 1.0, 0.25, 0.2657, 12.752, 1000.0, 0.001, 0.999)]
+    assert said == [
+        "1 epoch", "1 epoch", "0.25 epochs", "0.27 epochs", "12.75 epochs", "1000 epochs", "0.001 epochs", "1 epoch",
+    ]  # fmt: skip
+    assert (epochs_span([0.5, 1, 0.5]), epochs_span([0.251, 0.252]), epochs_span([])) == ("0.5–1", "0.25", "")
+    assert "Quality after 1 epoch\n" in people_tables({**record_of(RUNS), "points": [0.5, 1.0]})
+
+
+def test_cells_cannot_command_the_terminal():
+    assert "\x1b" not in align(["", "\x1b[31m"], [["a", "\x1b[2J"]])
+
+
 def test_wide_characters_line_up():
     lines = align(["", "점수", "b"], [["이름", "1", "2"], ["x", "22222", "3"]]).splitlines()
     assert lines == ["       점수  b", "이름      1  2", "x     22222  3"]
+
+
+def test_json_has_no_bytes_that_are_no_text(tmp_path):
+    (tmp_path / "file").write_text(
+        dump({"caf\udce9": ["語\ud83d", "\U0001f600", Path("\udcff.txt")]}), encoding="utf-8"
+    )
+    found = json.loads((tmp_path / "file").read_text("utf-8"))
+    assert found == {"caf\ufffd": ["語\ufffd", "\U0001f600", "\ufffd.txt"]}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are bytes")
+@pytest.mark.parametrize("resume", [False, True])
+def test_file_names_that_are_no_text(corpus, tmp_path, calls, resume):
+    text, pairs, _ = (path.rename(path.with_name(f"{path.stem}\udcff.tsv")) for path in corpus)
+    out = tmp_path / os.fsdecode(b"e5\xff")
+    options = [text, "-o", out, *FAST, "--objectives", "ns", "--pairs", pairs, "--target", f"{pairs.stem}=5"]
+    for more in ([], ["--resume"])[: 1 + resume]:
+        result = invoke(*options, *more)
+        assert result.exit_code == 0, repr(result.exception)
+        assert "pairs\ufffd (40 of 41)" in result.stdout
+    record = load_record(out)
+    assert record["corpus"]["inputs"] == ["text\ufffd.tsv"]
+    assert record["targets"] == {"pairs\ufffd": 5.0}
+    assert set(record["runs"][0]["points"][0]["scores"]) == {"pairs\ufffd"}
+    assert RunSpec.from_json(calls[0].to_json()).evaluation[0].path == pairs
+    assert "pairs\ufffd" in (out / "compare.csv").read_text("utf-8")
+
+
+def test_a_run_on_a_corpus_whose_name_is_no_text(tmp_path):
+    entry = launch_run(spec_for(tmp_path / "absent\udcff"), tmp_path)
+    assert "absent\ufffd" in entry["error"]
 
 
 def test_json_has_no_number_that_is_not_finite():
@@ -789,8 +1006,17 @@ def test_json_has_no_number_that_is_not_finite():
 def test_records_that_are_the_same_pass(compared):
     record = load_record(compared[0])
     check_same(record, json.loads(dump(record)))
-    with pytest.raises(OutputError, match="the device was cpu and is cuda"):
-        check_same(record, {**record, "machine": {**record["machine"], "device": "cuda"}})
+    machine = record["machine"]
+    memory = machine["memory_bytes"]
+    for changed, message in (
+        ({"device": "cuda"}, "the device was cpu and is cuda"),
+        ({"processor": "an abacus"}, "the processor was .* and is an abacus"),
+        ({"memory_bytes": memory // 2}, "the memory was .* GB and is .* GB"),
+    ):
+        with pytest.raises(OutputError, match=message):
+            check_same(record, {**record, "machine": {**machine, **changed}})
+    # Another kernel keeps a little more of it for itself.
+    check_same(record, {**record, "machine": {**machine, "memory_bytes": int(0.995 * memory)}})
 
 
 def test_an_encoded_corpus_is_handed_on_whole(compared):

@@ -171,7 +171,7 @@ def compare(
     Options that only some objectives have go to these.
     """
     from w2v.comparison.plan import Plan, check_points, default_points
-    from w2v.comparison.record import prepare_folder
+    from w2v.comparison.record import prepare_folder, valid_text
 
     epochs = int(options["epochs"])
     plan = Plan(
@@ -186,6 +186,7 @@ def compare(
     old = prepare_folder(out, resume)
     files = _evaluation_files(pairs, analogies, evaluation)
     named = [file.name for file in files]
+    targets = tuple((valid_text(name), score) for name, score in targets)
     for name, _ in targets:
         if name not in named:
             raise click.UsageError(f"--target {name}: no such score: there are {', '.join(named) or 'none'}")
@@ -199,7 +200,7 @@ def compare(
     device = choose_device(str(options["device"]))
     if options["device"] == "auto" and (hint := auto_hint()):
         _note(hint, notes)
-    if busy := busy_line():
+    if old is None and (busy := busy_line()):
         _note(busy, notes)
     if not files:
         _note(
@@ -220,12 +221,13 @@ def compare(
 def _run(comparison: Comparison, record: dict, resumed: bool) -> None:
     """Run what is missing; an interrupt leaves what is done, and says so."""
     from w2v.comparison.session import where
+    from w2v.comparison.words import counted
 
-    total = len(comparison.specs())
+    total = len(list(comparison.plan.cases()))
     if resumed:
         done = len(record["runs"])
         rest = "table and report are written anew" if done == total else f"{total - done} to do"
-        _say(f"{done} of {total} runs are done already: {rest}")
+        _say(f"{done} of {counted(total, 'run')} done already: {rest}")
     try:
         comparison.run(record, _say)
         comparison.conclude(record, _say)
@@ -238,6 +240,7 @@ def _show(record: Mapping, as_json: bool) -> None:
     """Print the summary, and fail where a run did."""
     from w2v.comparison.record import dump
     from w2v.comparison.tables import people_tables, summary_table
+    from w2v.comparison.words import counted
 
     if as_json:
         click.echo(dump(record["summary"]), nl=False)
@@ -248,8 +251,8 @@ def _show(record: Mapping, as_json: bool) -> None:
     failed = [run["name"] for run in record["runs"] if run["status"] != "done"]
     if failed:
         raise TrainingError(
-            f"{len(failed)} of {len(record['runs'])} runs failed ({', '.join(failed)}): see above why, and run them "
-            "again with --resume"
+            f"{len(failed)} of {counted(len(record['runs']), 'run')} failed ({', '.join(failed)}): see above why; "
+            "--resume runs them again with the same settings; for other settings choose another folder"
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,14 +18,26 @@ from w2v.comparison.worker import GRACE, TIED, blank_entry
 _STDERR = 2
 
 
-def launch(spec: RunSpec) -> dict[str, Any]:
+# Of the folders through which this process and that of a run speak.
+_PREFIX = ".run-"
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Remove what a comparison in ``folder`` that was killed may have left behind."""
+    for path in folder.glob(f"{_PREFIX}*"):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def launch(spec: RunSpec, folder: Path) -> dict[str, Any]:
     """Do the run in a fresh interpreter and give its entry; a process that dies leaves a failed one.
+
+    folder: the comparison's, which holds a hidden folder meanwhile (see ``clear_leftovers``).
 
     The child's messages and its progress go to this process's stderr. It ends with this process, however that ends;
     KeyboardInterrupt passes through once it is gone.
     """
-    with TemporaryDirectory(prefix="w2v-compare-") as folder:
-        spec_file, result_file = Path(folder) / "spec.json", Path(folder) / "result.json"
+    with TemporaryDirectory(prefix=_PREFIX, dir=folder) as inner:
+        spec_file, result_file = Path(inner) / "spec.json", Path(inner) / "result.json"
         spec_file.write_text(spec.to_json(), "utf-8")
         child = subprocess.Popen(
             [*_interpreter(), str(spec_file), str(result_file), TIED], stdin=subprocess.PIPE, stdout=_STDERR

@@ -14,6 +14,9 @@ from w2v.backends.devices import processor_name
 from w2v.cores import available_cores
 from w2v.training.clock import peak_memory_bytes
 
+#: Share of the cores that other programs may take. The load is that of the last minute: a command on one core that
+#: ended just now, such as an earlier comparison, is no other program.
+BUSY = 0.75
 _ALWAYS = ("numpy", "numba")
 _ON_A_GPU = ("cupy-cuda12x", "cupy-cuda13x", "numba-cuda")
 
@@ -51,11 +54,11 @@ def peak_host_bytes() -> int | None:
 
 
 def busy_line() -> str | None:
-    """A line where other programs take half of the cores or more, before anything was begun here."""
+    """A line where other programs take more than ``BUSY`` of the cores, before anything was begun here."""
     if not hasattr(os, "getloadavg"):  # Windows
         return None
     load, cores = os.getloadavg()[0], available_cores()
-    if load < max(1.0, cores / 2):
+    if load <= BUSY * cores:
         return None
     return f"the machine is busy (load {load:.1f} on {cores} cores): times will be longer than they need be"
 

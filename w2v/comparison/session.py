@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from w2v.comparison.hashes import sha256_of_array, sha256_of_vocabulary
-from w2v.comparison.launch import launch
+from w2v.comparison.launch import clear_leftovers, launch
 from w2v.comparison.machine import describe_machine
-from w2v.comparison.plan import EvaluationFile, Plan, RunSpec, case_name
-from w2v.comparison.record import FORMAT, NAME, VERSION, check_same, save_record
+from w2v.comparison.plan import EvaluationFile, Plan, RunSpec, case_name, run_name
+from w2v.comparison.record import FORMAT, NAME, VERSION, check_same, finite, save_record
 from w2v.comparison.report import PAGE, write_report
 from w2v.comparison.summary import DEFAULT_TARGET, default_targets, finished, summarise
 from w2v.comparison.tables import POINTS, RUNS, run_line, write_tables
+from w2v.comparison.words import counted
 from w2v.corpus import EncodedCorpus
 from w2v.corpus.heldout import split_heldout
 
@@ -44,7 +45,7 @@ class Comparison:
 
     def begin(self, old: dict[str, Any] | None) -> dict[str, Any]:
         """The record to begin with, or to go on with; raises OutputError where ``old`` is of other settings."""
-        new = self._blank()
+        new = finite(self._blank())  # what is in memory is what is in the file
         if old is None:
             return new
         check_same(old, new)
@@ -55,17 +56,23 @@ class Comparison:
         if changes := _changes(old["machine"]["versions"], new["machine"]["versions"]):
             add_note(old, f"continued with other versions: {changes}")
             old["machine"]["versions"].update(new["machine"]["versions"])
+        for name in ("driver", "system"):
+            before, now = old["machine"][name], new["machine"][name]
+            if before != now:
+                add_note(old, f"continued with another {name}: {before or 'none'} → {now or 'none'}")
+                old["machine"][name] = now
         return old
 
     def run(self, record: dict[str, Any], say: Say) -> None:
         """Do the runs that are missing from the record, which is saved after each."""
         save_record(record, self.folder)
+        clear_leftovers(self.folder)
         done = {run["name"] for run in record["runs"]}
-        missing = [spec for spec in self.specs() if spec.name not in done]
+        missing = [spec for spec in self.specs(record) if spec.name not in done]
         if missing:
             record["finished"] = None
         for spec in missing:
-            entry = launch(spec)
+            entry = launch(spec, self.folder)
             entry["heldout_sha256"] = record["corpus"]["heldout_sha256s"][str(spec.seed)]
             record["runs"].append(entry)
             for note in entry["notes"]:
@@ -87,9 +94,9 @@ class Comparison:
             say(line)
         say(f"written to {self.folder}: {NAME}, {RUNS}, {POINTS}, {PAGE}")
 
-    def specs(self) -> list[RunSpec]:
-        """All runs, in order."""
-        cases = list(self.plan.cases())
+    def specs(self, record: Mapping[str, Any]) -> list[RunSpec]:
+        """All runs, in order, with the seconds that the corpus took when the record was begun."""
+        cases, seconds = list(self.plan.cases()), record["corpus"]["seconds"]
         return [
             RunSpec(
                 system=system,
@@ -103,8 +110,8 @@ class Comparison:
                 restrict=self.restrict,
                 number=number,
                 total=len(cases),
-                read_seconds=self.corpus.seconds["read"],
-                encode_seconds=self.corpus.seconds["encode"],
+                read_seconds=seconds["read"],
+                encode_seconds=seconds["encode"],
             )
             for number, (system, model, objective, seed) in enumerate(cases, 1)
         ]
@@ -160,8 +167,8 @@ class Comparison:
 
     def _digest(self, record: dict[str, Any]) -> None:
         """Order the runs, and add targets and summary."""
-        order = {spec.name: spec.number for spec in self.specs()}
-        record["runs"].sort(key=lambda run: order[run["name"]])
+        order = [run_name(*case) for case in self.plan.cases()]
+        record["runs"].sort(key=lambda run: order.index(run["name"]))
         self._choose_targets(record)
         record["summary"] = summarise(record["runs"], record["targets"])
 
@@ -204,7 +211,8 @@ def differing_draws(runs: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def where(folder: Path, record: Mapping[str, Any], total: int) -> str:
     """What an interrupted comparison leaves, and how it goes on."""
-    return f"{len(finished(record['runs']))} of {total} runs are in {folder / NAME}: continue with --resume"
+    done = len(finished(record["runs"]))
+    return f"{done} of {counted(total, 'run')} done, in {folder / NAME}: continue with --resume"
 
 
 def _file_name(options: Mapping[str, object]) -> str | None:
