@@ -231,7 +231,7 @@ def test_seconds_to_a_score_and_score_at_equal_time(finished, page):
 
 
 def test_targets_that_were_computed_are_said_to_be(finished, page):
-    said = "A target that was not given is 95% of w2v's lowest final mean"
+    said = "A target that was not given is 95% of the lowest final mean"
     assert said in page.text
     given = {**finished, "targets_given": finished["targets"]}
     assert said not in page_of(given).text

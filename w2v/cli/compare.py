@@ -50,6 +50,11 @@ class _Names(click.ParamType):
         return tuple(names)
 
 
+def _all_names(ctx: click.Context, param: click.Parameter, value: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+    """The names of an option that may be repeated, each once."""
+    return tuple(dict.fromkeys(name for part in value for name in part))
+
+
 class _Numbers(click.ParamType):
     """Numbers, separated by commas."""
 
@@ -86,12 +91,12 @@ class _Target(click.ParamType):
 
 _what_options = combine(
     click.option(
-        "--objectives", type=_Names(OBJECTIVES), default=",".join(OBJECTIVES), show_default=True, metavar="NAME,..",
-        help="What to compare.",
+        "--objectives", type=_Names(OBJECTIVES), multiple=True, default=[",".join(OBJECTIVES)],
+        show_default=",".join(OBJECTIVES), metavar="NAME,..", callback=_all_names, help="What to compare.",
     ),
     click.option(
-        "--models", type=_Names(MODELS), default="skipgram", show_default=True, metavar="NAME,..",
-        help="skipgram, cbow, or both.",
+        "--models", type=_Names(MODELS), multiple=True, default=["skipgram"], show_default="skipgram",
+        metavar="NAME,..", callback=_all_names, help="skipgram, cbow, or both.",
     ),
     click.option(
         "--seeds", type=click.IntRange(1, 1000), default=1, show_default=True,
@@ -184,6 +189,8 @@ def compare(
     )
     _refuse_inside(out, corpus)
     old = prepare_folder(out, resume)
+    if resume and old is None:
+        _say(f"there is nothing to continue in {out}: the comparison begins")
     files = _evaluation_files(pairs, analogies, evaluation)
     named = [file.name for file in files]
     targets = tuple((valid_text(name), score) for name, score in targets)
@@ -366,9 +373,10 @@ def _command_line() -> str:
 
 
 def _without_folder(word: str) -> str:
-    """``--pairs=ws.tsv`` of ``--pairs=/home/x/ws.tsv``."""
+    """``--pairs=…/ws.tsv`` of ``--pairs=/home/x/ws.tsv``."""
     option, equals, value = word.rpartition("=") if word.startswith("-") else ("", "", word)
-    return option + equals + (Path(value).name or value)
+    path = Path(value)
+    return option + equals + (f"…/{path.name}" if path.name and len(path.parts) > 1 else path.name or value)
 
 
 def _note(line: str, notes: list[str]) -> None:

@@ -69,7 +69,11 @@ def run(spec: RunSpec, corpus: EncodedCorpus, scorer: Scorer) -> dict[str, Any]:
     training = GensimRun(config, model, vocabulary, int(np.count_nonzero(ids >= 0)), clock, points, nll)
     kept_words, read_words = training.train(ids, spec.label)
     if abs(read_words / points.words - 1) > _TOLERANCE:
-        notes.say(f"gensim trained on {read_words:,} words, not on {points.words:,}: --threads 1 avoids it")
+        notes.say(
+            f"gensim's {config.threads} threads trained on {read_words:,} words in all, not on {points.words:,}: "
+            "they share a short text out by bytes, and read parts of it twice or not at all; its words/s are those "
+            "of the text; --threads 1 avoids it"
+        )
     final = points.found[-1]["heldout_nll"]
     with clock.phase("evaluate"):
         counts = vocabulary.counts

@@ -33,7 +33,7 @@ def text_file(ids: np.ndarray, vocabulary: Vocabulary) -> Iterator[tuple[str, in
         except OSError as error:
             raise OutputError(
                 f"cannot write gensim's copy of the text as a temporary file ({error.strerror or error}): "
-                "set TMPDIR to a folder with room"
+                "choose a folder with room for it and the results"
             ) from error
         yield path, lines
 

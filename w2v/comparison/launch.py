@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -12,8 +13,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from w2v.comparison.plan import RunSpec
-from w2v.comparison.worker import GRACE, TIED, blank_entry
+from w2v.comparison.worker import TIED, blank_entry
 
+# Seconds that a run has to end by itself.
+_GRACE = 5.0
 # The file descriptor, which is there even where ``sys.stderr`` is not a file; what a library prints goes there too.
 _STDERR = 2
 
@@ -40,15 +43,16 @@ def launch(spec: RunSpec, folder: Path) -> dict[str, Any]:
         spec_file, result_file = Path(inner) / "spec.json", Path(inner) / "result.json"
         spec_file.write_text(spec.to_json(), "utf-8")
         child = subprocess.Popen(
-            [*_interpreter(), str(spec_file), str(result_file), TIED], stdin=subprocess.PIPE, stdout=_STDERR
+            [*_interpreter(), str(spec_file), str(result_file), TIED],
+            stdin=subprocess.PIPE,
+            stdout=_STDERR,
+            # Whatever the run puts down goes with the folder, however its process ends.
+            env={**os.environ, "TMPDIR": inner},
         )
         try:
             status = child.wait()
         finally:
             _end(child)
-        if status in (130, -signal.SIGINT):
-            # Ctrl-C goes to every process of the terminal: this one is about to hear of it, or was spared.
-            raise KeyboardInterrupt
         if result_file.is_file():
             return json.loads(result_file.read_text("utf-8"))
     return {**blank_entry(spec), "status": "failed", "error": _why(status)}
@@ -57,11 +61,11 @@ def launch(spec: RunSpec, folder: Path) -> dict[str, Any]:
 def _interpreter() -> list[str]:
     """Python as it runs here, with the same places to import from, whether installed or not.
 
-    Until ``main`` runs, Ctrl-C ends it without a word.
+    Ctrl-C, which goes to every process of a terminal, is left to the one that compares: that one ends it by SIGTERM.
     """
     code = (
-        f"import sys; sys.path[:] = {sys.path!r}; import signal; signal.signal(signal.SIGINT, signal.SIG_DFL); "
-        "from w2v.comparison.worker import main; sys.exit(main())"
+        "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); signal.signal(signal.SIGTERM, signal.SIG_DFL); "
+        f"import sys; sys.path[:] = {sys.path!r}; from w2v.comparison.worker import main; sys.exit(main())"
     )
     return [sys.executable, "-c", code]
 
@@ -71,7 +75,7 @@ def _end(child: subprocess.Popen) -> None:
     if child.poll() is None:
         child.terminate()
         try:
-            child.wait(GRACE)
+            child.wait(_GRACE)
         except subprocess.TimeoutExpired:
             child.kill()
             child.wait()

@@ -92,7 +92,9 @@ class Comparison:
         write_tables(record, self.folder)
         for line in write_report(record, self.folder):
             say(line)
-        say(f"written to {self.folder}: {NAME}, {RUNS}, {POINTS}, {PAGE}")
+        charts = len(list(self.folder.glob("*.png")))
+        drawn = f" and {counted(charts, 'chart')} as PNG" if charts else ""
+        say(f"written to {self.folder}: {NAME}, {RUNS}, {POINTS}, {PAGE}{drawn}")
 
     def specs(self, record: Mapping[str, Any]) -> list[RunSpec]:
         """All runs, in order, with the seconds that the corpus took when the record was begun."""
@@ -180,9 +182,7 @@ class Comparison:
         record["notes"] = [line for line in record["notes"] if not line.startswith(_TARGETS)]
         defaults = [name for name in record["targets"] if name not in record["targets_given"]]
         if defaults:
-            add_note(
-                record, f"{_TARGETS} {', '.join(defaults)}: {DEFAULT_TARGET:.0%} of the lowest final mean of w2v"
-            )
+            add_note(record, f"{_TARGETS} {', '.join(defaults)}: {DEFAULT_TARGET:.0%} of the lowest final mean")
 
 
 _TARGETS = "targets of"

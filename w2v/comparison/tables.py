@@ -113,7 +113,7 @@ def people_tables(record: Record) -> str:
         parts.append((f"Quality after {epochs_text(max(record['points']))}", _quality(record)))
     if record["targets"]:
         by_default = set(record["targets"]) - set(record["targets_given"])
-        rule = f" ({DEFAULT_TARGET:.0%} of the lowest final one; --target chooses another)" if by_default else ""
+        rule = f" ({DEFAULT_TARGET:.0%} of the lowest final mean; --target chooses another)" if by_default else ""
         parts.append((f"Seconds of training to reach a score{rule}", _times(record)))
     parts += _equal_times(record) if score_names(record) else []
     return "\n\n".join(f"{title}\n{align(*table)}" for title, table in parts)

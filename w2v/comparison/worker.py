@@ -1,19 +1,17 @@
 """One run in a fresh process: ``python -m w2v.comparison.worker SPEC.json RESULT.json [--tied]``.
 
 SPEC.json is a ``RunSpec``; RESULT.json gets an entry of "runs" in compare.json. ``--tied``: end with standard input,
-so that no process is left behind when the comparison that holds its other end is killed. SIGTERM and the end of
-standard input unwind like Ctrl-C, so that temporary files go.
+so that no process is left behind when the comparison that holds its other end is killed. A run that is ended ends at
+once: what it has put down lies in a folder of the comparison's, which removes it.
 """
 
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import threading
 import time
 import traceback
-from _thread import interrupt_main
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -21,8 +19,6 @@ from typing import Any
 from w2v.comparison.plan import RunSpec
 
 TIED = "--tied"
-#: Seconds that an interrupted run has to end by itself.
-GRACE = 5.0
 _SYSTEMS = {
     "w2v": "w2v.comparison.own",
     "gensim": "w2v.comparison.against_gensim",
@@ -32,18 +28,12 @@ _PHASES = ("upload", "compile", "train", "evaluate")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Do the run and write its entry; a run that fails is an entry too. Exit status 130 after Ctrl-C."""
+    """Do the run and write its entry; a run that fails is an entry too."""
     spec_file, result_file, *tied = sys.argv[1:] if arguments is None else arguments
     spec = RunSpec.from_json(Path(spec_file).read_text("utf-8"))
-    try:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.default_int_handler)
-        if TIED in tied:
-            threading.Thread(target=_end_with_stdin, daemon=True).start()
-        entry = do_run(spec)
-    except KeyboardInterrupt:
-        return 130
-    write_result(Path(result_file), entry)
+    if TIED in tied:
+        threading.Thread(target=_end_with_stdin, daemon=True).start()
+    write_result(Path(result_file), do_run(spec))
     return 0
 
 
@@ -128,9 +118,7 @@ def _end_with_stdin() -> None:
     """Wait until nobody can write to standard input any more, and end the process."""
     while os.read(sys.stdin.fileno(), 1):
         continue
-    interrupt_main()
-    time.sleep(GRACE)
-    os._exit(1)  # nothing here is worth keeping
+    os._exit(1)
 
 
 if __name__ == "__main__":

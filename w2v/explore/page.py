@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import html
 import json
-from importlib.resources import files
+
+from w2v.standalone_page import fill_template, page_part, security_policy
 
 # In the order in which each needs the ones before.
 SCRIPTS = ("model.js", "search.js", "labels.js", "painter.js", "map.js", "combobox.js", "panel.js", "page.js")
@@ -15,29 +14,18 @@ SCRIPTS = ("model.js", "search.js", "labels.js", "painter.js", "map.js", "combob
 def build_page(payload: dict[str, object]) -> str:
     """The page that shows ``payload`` (see ``build_payload``).
 
-    Its Content-Security-Policy allows the one script and the one style sheet of the page itself, by their SHA-256,
-    and nothing else: no address, no evaluated text, no inline handler.
+    Its Content-Security-Policy allows the one script and the one style sheet of the page itself, and nothing else.
     """
     script = '(() => {\n"use strict";\n' + "\n".join(map(_part, SCRIPTS)) + "})();\n"
     style = _part("page.css")
-    policy = (
-        f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(style)}'; img-src data:; "
-        "base-uri 'none'; form-action 'none'"
-    )
     parts = {
-        "policy": html.escape(policy),
+        "policy": html.escape(security_policy(style, script)),
         "title": html.escape(str(payload["title"])),
         "style": style,
         "data": embedded_json(payload),
         "script": script,
     }
-    # The parts may hold what looks like a place: each piece of the template is filled once and not looked at again.
-    pieces = _part("page.html").split("{{")
-    filled = [pieces[0]]
-    for piece in pieces[1:]:
-        name, _, rest = piece.partition("}}")
-        filled += [parts[name], rest]
-    return "".join(filled)
+    return fill_template(_part("page.html"), parts)
 
 
 def embedded_json(value: object) -> str:
@@ -47,9 +35,4 @@ def embedded_json(value: object) -> str:
 
 
 def _part(name: str) -> str:
-    # Browsers turn line ends into \n before they compare the digest of a script.
-    return files("w2v.explore").joinpath(name).read_text("utf-8").replace("\r\n", "\n")
-
-
-def _digest(text: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
+    return page_part("w2v.explore", name)

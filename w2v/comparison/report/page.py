@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +18,7 @@ from w2v.comparison.report.wording import Record, mapping_of, number, rows_of, s
 from w2v.comparison.summary import DEFAULT_TARGET
 from w2v.comparison.words import counted
 from w2v.errors import MissingExtraError
+from w2v.standalone_page import fill_template, page_part, security_policy
 
 PAGE = "report.html"
 
@@ -46,11 +44,9 @@ def build_report(record: Record, charts: Sequence[Chart]) -> str:
     """The page. Its Content-Security-Policy allows its own style sheet, by its SHA-256, and nothing else at all."""
     summary = rows_of(record.get("summary"))
     style = style_sheet() + _part("page.css")
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode("ascii")
-    policy = f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"
     said = findings(record)
     parts = {
-        "policy": escape(policy),
+        "policy": escape(security_policy(style)),
         "style": style,
         "title": escape(_title(record)),
         "lead": _paragraph(said[0] if said else "No run has finished: there is nothing to report yet.", "lead"),
@@ -59,9 +55,7 @@ def build_report(record: Record, charts: Sequence[Chart]) -> str:
         "state": _state(record),
         "sections": "".join(_sections(record, summary, charts)),
     }
-    # The parts may hold what looks like a place: each piece of the template is filled once and not looked at again.
-    first, *pieces = _part("page.html").split("{{")
-    return first + "".join(parts[name] + rest for name, _, rest in (piece.partition("}}") for piece in pieces))
+    return fill_template(_part("page.html"), parts)
 
 
 def machine_line(record: Record) -> str:
@@ -133,9 +127,7 @@ def _reaching(record: Record, summary: Sequence[dict[str, Any]]) -> str:
     if reach:
         given = record.get("targets_given")
         computed = isinstance(given, dict) and set(mapping_of(record.get("targets"))) - set(given)
-        chosen = (
-            f" A target that was not given is {DEFAULT_TARGET:.0%} of w2v's lowest final mean." if computed else ""
-        )
+        chosen = f" A target that was not given is {DEFAULT_TARGET:.0%} of the lowest final mean." if computed else ""
         notes += _note(
             "To a given score: seconds of training at the first scored point at or above it, nothing interpolated."
             + chosen
@@ -288,4 +280,4 @@ def _details(title: str, body: str) -> str:
 
 
 def _part(name: str) -> str:
-    return files("w2v.comparison.report").joinpath(name).read_text("utf-8").replace("\r\n", "\n")
+    return page_part("w2v.comparison.report", name)
