@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Container, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from w2v.vectors.words import ASCII_SPACE
-
 if TYPE_CHECKING:
     from w2v.vectors import KeyedVectors
 
@@ -64,6 +62,8 @@ def split(words: Container[str], line: str) -> list[str]:
 
 def split_at_space(line: str) -> list[str]:
     """What ASCII space parts."""
+    from w2v.vectors.words import ASCII_SPACE
+
     return [word for word in ASCII_SPACE.split(line) if word]
 
 
