@@ -1,10 +1,11 @@
 """Word classes: k-means against planted classes and Lloyd's algorithm, and the command that prints them."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from commands import run as run_command
 
 from w2v.cli.classes import classes
 from w2v.errors import ConfigError, FormatError, OutputError
@@ -167,20 +168,7 @@ def model(tmp_path):
     return path
 
 
-def runner():
-    try:
-        return CliRunner(mix_stderr=False)
-    except TypeError:  # from click 8.2 on they are always apart
-        return CliRunner()
-
-
-def run(*arguments, error=None):
-    result = runner().invoke(classes, [str(argument) for argument in arguments])
-    if error is None:
-        assert result.exception is None, result.output
-    else:
-        assert isinstance(result.exception, error), result.output
-    return result
+run = partial(run_command, classes)
 
 
 TABLE = "word\tclass\nred\t0\none\t1\ngreen\t0\ntwo\t1\nthree\t1\nblue\t0\n"

@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from commands import run
 
 from w2v.cli.analogy import analogy
 from w2v.cli.convert import convert
@@ -29,23 +29,6 @@ def model(tmp_path):
         output_parameters={"output_vectors": ROWS}, training={"seconds": {"train": 2.5}, "loss": [1.5, 1.25]},
     )  # fmt: skip
     return path
-
-
-def runner():
-    try:
-        return CliRunner(mix_stderr=False)
-    except TypeError:  # from click 8.2 on they are always apart
-        return CliRunner()
-
-
-def run(command, *arguments, error=None, stdin=None):
-    """The result of a command; an exception other than ``error`` fails the test."""
-    result = runner().invoke(command, [str(argument) for argument in arguments], input=stdin)
-    if error is None:
-        assert result.exception is None, result.output
-    else:
-        assert isinstance(result.exception, error), result.output
-    return result
 
 
 def table(text):

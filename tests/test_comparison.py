@@ -10,7 +10,6 @@ import sys
 import threading
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -24,7 +23,6 @@ from w2v.comparison import launch, session
 from w2v.comparison.hashes import sha256_of_array, sha256_of_draw
 from w2v.comparison.launch import launch as launch_run
 from w2v.comparison.machine import busy_line, peak_host_bytes
-from w2v.comparison.own import Points
 from w2v.comparison.plan import EvaluationFile, Plan, RunSpec, check_points, default_points
 from w2v.comparison.record import check_same, dump, load_record
 from w2v.comparison.scores import Scorer, files_of_folder, name_files
@@ -665,20 +663,6 @@ def test_vectors_that_are_all_equal_have_no_score(corpus):
     vectors = KeyedVectors.from_arrays(words, np.ones((60, 3), np.float32), np.ones(60, np.int64))
     scorer = Scorer(name_files([corpus[1]], []), 100)
     assert scorer(vectors) == {"pairs": None}
-
-
-def test_held_out_sentences_of_the_last_point_are_left_to_who_evaluates_them_anyway():
-    asked = []
-    stub = SimpleNamespace(
-        totals=SimpleNamespace(words=7), train_seconds=1.0, vectors=lambda: None,
-        heldout_nll=lambda: asked.append(stub.epochs_done) or 5.0,
-    )  # fmt: skip
-    for at_end, expected in ((True, [5.0, 5.0]), (False, [5.0, None])):
-        points = Points((0.5, 2.0), lambda vectors: {}, print, heldout_at_end=at_end)
-        for stub.epochs_done in (0.51, 2.0):
-            points.on_point(stub)
-        assert [point["heldout_nll"] for point in points.found] == expected
-    assert asked == [0.51, 2.0, 0.51]
 
 
 def test_coverage_counts_words_and_names_are_unique(corpus, tmp_path):

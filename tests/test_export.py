@@ -2,11 +2,12 @@
 
 import json
 import os
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from commands import run as run_command
 
 from w2v.cli.export import export
 from w2v.errors import ConfigError, FormatError, OutputError
@@ -36,20 +37,7 @@ def needed(name):
         pytest.importorskip("safetensors")
 
 
-def runner():
-    try:
-        return CliRunner(mix_stderr=False)
-    except TypeError:  # from click 8.2 on they are always apart
-        return CliRunner()
-
-
-def run(*arguments, error=None):
-    result = runner().invoke(export, [str(argument) for argument in arguments])
-    if error is None:
-        assert result.exception is None, result.output
-    else:
-        assert isinstance(result.exception, error), result.output
-    return result
+run = partial(run_command, export)
 
 
 @pytest.fixture

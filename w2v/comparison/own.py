@@ -24,13 +24,12 @@ def run(spec: RunSpec, corpus: EncodedCorpus, scorer: Scorer) -> dict[str, Any]:
     """Train as ``spec`` says and give its part of the record (see ``plan.py``)."""
     bar = RunBar(spec.label, spec.config.epochs, sys.stderr.isatty())
     notes = Notes(spec.case, bar.write)
-    points = Points(spec.points, scorer, notes.say, heldout_at_end=False)
+    points = Points(spec.points, scorer, notes.say)
     try:
         model = train(spec.config, corpus, clock=PhaseClock(), callbacks=[bar, points], say=notes.say)
     finally:
         bar.close()
     training = model.training
-    points.found[-1]["heldout_nll"] = training["heldout_nll"]
     return {
         "config": model.config.to_dict(),
         "initial_sha256": points.initial_sha256,
@@ -71,15 +70,13 @@ class Points(TrainingCallback):
     found: the entries of "points"; initial_sha256: of the initial draw; words: of the whole run, once it is over.
     """
 
-    def __init__(
-        self, points: tuple[float, ...], scorer: Scorer, say: Callable[[str], None], heldout_at_end: bool = True
-    ) -> None:
-        """points: numbers of epochs; heldout_at_end: no, where the caller is told them anyway."""
+    def __init__(self, points: tuple[float, ...], scorer: Scorer, say: Callable[[str], None]) -> None:
+        """points: numbers of epochs."""
         self.points = points
         self.found: list[dict[str, object]] = []
         self.initial_sha256: str | None = None
         self.words = 0
-        self._scorer, self._say, self._heldout_at_end = scorer, say, heldout_at_end
+        self._scorer, self._say = scorer, say
 
     def on_train_begin(self, run: TrainingRun) -> None:
         """Hash what the objective begins with."""
@@ -102,8 +99,6 @@ class Points(TrainingCallback):
         self.words = run.totals.words
 
     def _heldout(self, run: TrainingRun) -> float | None:
-        if run.epochs_done >= self.points[-1] and not self._heldout_at_end:
-            return None
         try:
             return run.heldout_nll()
         except DeviceError as error:  # the run is worth going on with
