@@ -156,28 +156,28 @@ def _never_zero(fingerprint):
 
 
 @kernel
-def _in_set(fingerprint, members):
-    """Whether a set of fingerprints holds ``fingerprint``."""
+def _place_in_set(fingerprint, members):
+    """The slot of a set where ``fingerprint`` is, or the empty one where it would be."""
     mask = np.uint64(members.shape[0]) - _U1
     at = fingerprint >> table_shift(members)
-    while members[at] != _U0:
-        if members[at] == fingerprint:
-            return True
+    while members[at] != _U0 and members[at] != fingerprint:
         at = (at + _U1) & mask
-    return False
+    return at
+
+
+@kernel
+def _in_set(fingerprint, members):
+    """Whether a set of fingerprints holds ``fingerprint``."""
+    return members[_place_in_set(fingerprint, members)] != _U0
 
 
 @kernel
 def _add_to_set(fingerprint, members):
     """Add to a set with room; returns whether it was new."""
-    mask = np.uint64(members.shape[0]) - _U1
-    at = fingerprint >> table_shift(members)
-    while members[at] != _U0:
-        if members[at] == fingerprint:
-            return False
-        at = (at + _U1) & mask
+    at = _place_in_set(fingerprint, members)
+    fresh = members[at] == _U0
     members[at] = fingerprint
-    return True
+    return fresh
 
 
 @kernel

@@ -53,7 +53,6 @@ STATE_SIZE = 4
 
 _WINDOW = 64 * 64
 _NEWLINE = np.uint8(10)
-_SPACES = b" \t\n\r\x0b\x0c"
 _ID_BITS = np.uint64(0xFFFFFFFF)
 _U0, _U1, _U8, _U16, _U32 = (np.uint64(n) for n in (0, 1, 8, 16, 32))
 # Odd multiplier of the content hash, with a good spectrum.
