@@ -12,7 +12,8 @@ class EpochReport:
     """Sums over an epoch, or over what is done of it.
 
     loss: nats, float64; pairs: (input, predicted word) pairs, windows for CBOW; kept_words: tokens left after
-    sub-sampling; words: tokens before it; learning_rate: the latest one.
+    sub-sampling; words: tokens before it; learning_rate: the latest one; position: the number of ids of the corpus
+    that are done, where training stands still; else about that.
     """
 
     loss: float = 0.0
@@ -20,6 +21,7 @@ class EpochReport:
     kept_words: int = 0
     words: int = 0
     learning_rate: float = 0.0
+    position: int = 0
 
     @property
     def mean_loss(self) -> float:
@@ -34,6 +36,8 @@ class Pauses:
     due: whether to pause once a share 0 … 1 of the epoch is done; asked often, perhaps from several threads. hook:
     called in the calling thread with the sums so far, while nothing trains and the device has finished; it may call
     everything of the backend that reads. Training then goes on as if nothing had been: pausing changes no result.
+    The report that the hook gets, with the parameters of that moment, is all that a later ``train_epoch`` needs to go
+    on from there: every random number is a function of the seed, the epoch and the position.
     """
 
     due: Callable[[float], bool]
@@ -67,11 +71,13 @@ class Backend(Protocol):
         schedule: Callable[[float], float],
         progress: Callable[[EpochReport], None],
         pauses: Pauses = NO_PAUSES,
+        start: EpochReport | None = None,
     ) -> EpochReport:
         """Train one pass over ids, (N,) int32 with −1 after each sentence.
 
         schedule: the learning rate at a fraction 0 … 1 of this epoch; progress: called now and then from the
-        calling thread; pauses: looked at between steps, as far apart as suits the backend, and not at the end.
+        calling thread; pauses: looked at between steps, as far apart as suits the backend, and not at the end;
+        start: what a hook of ``pauses`` got in an earlier pass, to go on from there, with its sums.
         Raises KeyboardInterrupt promptly when interrupted; the parameters stay usable.
         """
 

@@ -48,8 +48,11 @@ class BatchSource(Protocol):
     def upload(self, ids: np.ndarray, tokens: int) -> None:
         """Bring a corpus to the device, as far as it fits; batches will be of ``tokens`` ids."""
 
-    def pieces(self, ids: np.ndarray, epoch: int, tokens: int) -> Iterator[Piece]:
-        """An epoch in batches of ``tokens`` ids each, but for the last one."""
+    def pieces(self, ids: np.ndarray, epoch: int, tokens: int, begin: int = 0) -> Iterator[Piece]:
+        """An epoch, from the batch that begins at ``begin`` on, in batches of ``tokens`` ids each but for the last.
+
+        begin: the ``begin`` of a piece of that epoch.
+        """
 
     def heldout(self, ids: np.ndarray) -> Iterator[tuple[Batch, int]]:
         """All the pairs of whole windows without sub-sampling, in batches, with the pairs of each."""
@@ -110,12 +113,15 @@ class BlockBackend:
         schedule: Callable[[float], float],
         progress: Callable[[EpochReport], None],
         pauses: Pauses = NO_PAUSES,
+        start: EpochReport | None = None,
     ) -> EpochReport:
         """Train one pass, batch by batch in the order of the text."""
-        done, report = EpochReport(), EpochReport()
+        done = replace(start or EpochReport())
+        begin, report = done.position, replace(done)
         with self.operations.running():
-            for piece in self.pieces(ids, epoch):
-                if piece.begin and pauses.due(piece.begin / ids.size):
+            for piece in self.pieces(ids, epoch, begin):
+                done.position = piece.begin
+                if piece.begin > begin and pauses.due(piece.begin / ids.size):
                     done.loss += self.operations.take_loss()
                     pauses.hook(replace(done))
                 rate = schedule(piece.begin / ids.size)
@@ -130,11 +136,11 @@ class BlockBackend:
                     progress(report)
         return report
 
-    def pieces(self, ids: np.ndarray, epoch: int = 0) -> Iterator[Piece]:
-        """The batches of an epoch, inside ``operations.running()``."""
+    def pieces(self, ids: np.ndarray, epoch: int = 0, begin: int = 0) -> Iterator[Piece]:
+        """The batches of an epoch from the one at ``begin`` on, inside ``operations.running()``."""
         tokens = self._tokens_per_batch(ids)
         self._source.upload(ids, tokens)
-        return self._source.pieces(ids, epoch, tokens)
+        return self._source.pieces(ids, epoch, tokens, begin)
 
     def _tokens_per_batch(self, ids: np.ndarray) -> int:
         """Ids of a batch; a corpus is looked through once."""

@@ -30,8 +30,8 @@ class CpuBatches:
     def upload(self, ids: np.ndarray, tokens: int) -> None:
         """Nothing to do: the kernels read the ids where they are."""
 
-    def pieces(self, ids: np.ndarray, epoch: int, tokens: int) -> Iterator[Piece]:
-        """An epoch in batches of ``tokens`` ids each, but for the last one."""
+    def pieces(self, ids: np.ndarray, epoch: int, tokens: int, begin: int = 0) -> Iterator[Piece]:
+        """An epoch from the batch at ``begin`` on, in batches of ``tokens`` ids each, but for the last one."""
         config, objective = self.config, self.objective
         ids = np.asarray(ids).view()
         ids.flags.writeable = False  # one type for numba, whether a memory map or an array
@@ -40,7 +40,7 @@ class CpuBatches:
             for purpose in (STREAM_SUBSAMPLE, STREAM_WINDOW)
         ]
         cut = (config.window, config.shrink_windows, self._keep, *keys, objective.ranks)
-        for begin in range(0, ids.size, tokens):
+        for begin in range(begin, ids.size, tokens):
             end = min(begin + tokens, ids.size)
             if config.model == "cbow":
                 begins, words, ranks, kept, read = cbow_bags(ids, begin, end, *cut)

@@ -70,19 +70,22 @@ class CudaBatches:
         self._source = DeviceStream(self.config, self.objective.counts, None, self.stream, longest)
         self._source.upload(ids, free // 2)
 
-    def pieces(self, ids: np.ndarray, epoch: int, tokens: int) -> Iterator[Piece]:
-        """An epoch in batches of ``tokens`` ids each; the last windows of a segment go with the first of the next."""
+    def pieces(self, ids: np.ndarray, epoch: int, tokens: int, begin: int = 0) -> Iterator[Piece]:
+        """An epoch from the batch at ``begin`` on, in batches of ``tokens`` ids each.
+
+        The last windows of a segment go with the first of the next. A segment is cut whole, also where its first
+        batches are passed over.
+        """
         source = self._source
-        source.begin_epoch()
-        words = 0
-        for segment in source.segments(epoch):
+        first, words = begin, source.begin_epoch(epoch, begin // source.segment * source.segment)
+        for segment in source.segments():
             places, sums = (array.copy_to_host(stream=self.stream) for array in (segment.places, source.sums))
             self.stream.synchronize()  # before the host looks at either
             read = int(sums[WORDS])
-            begin, end = (round(share * ids.size) for share in (segment.begin, segment.end))
-            batches = range(begin // tokens, -(-end // tokens))
+            batches = range(segment.begin // tokens, -(-segment.end // tokens))
             centres = range(*places[:2].tolist())
-            yield from self._segment(segment, centres, batches, begin, tokens, read - words)
+            pieces = self._segment(segment, centres, batches, segment.begin, tokens, read - words)
+            yield from (piece for piece in pieces if piece.begin >= first)
             words = read
 
     def _segment(

@@ -95,11 +95,15 @@ class CpuBackend:
         schedule: Callable[[float], float],
         progress: Callable[[EpochReport], None],
         pauses: Pauses = NO_PAUSES,
+        start: EpochReport | None = None,
     ) -> EpochReport:
         """Train one pass: the threads take chunks in the order of the text, and race on the rows (Hogwild)."""
         ids = _read_only(ids)
+        start = start or EpochReport()
         chunk = min(CHUNK, max(SMALLEST_CHUNK, ids.size // CHUNKS_PER_EPOCH))
-        state = _Epoch(ids, epoch, schedule, _Chunks(ids.size, chunk), np.zeros((self.threads, 8)))
+        sums = np.zeros((self.threads, 8))
+        sums[0, :4] = start.loss, start.pairs, start.kept_words, start.words
+        state = _Epoch(ids, epoch, schedule, _Chunks(start.position, ids.size, chunk), sums)
         while not state.chunks.exhausted:
             self._train_until_due(state, progress, pauses)
             if not state.chunks.exhausted:
@@ -185,11 +189,16 @@ class CpuBackend:
 
 
 class _Chunks:
-    """The chunks of a corpus of ``size`` ids, given out one by one to several threads."""
+    """The chunks of a corpus of ``size`` ids from ``begin`` on, given out one by one to several threads."""
 
-    def __init__(self, size: int, step: int) -> None:
-        self._next, self._size, self._step = 0, size, step
+    def __init__(self, begin: int, size: int, step: int) -> None:
+        self._next, self._size, self._step = begin, size, step
         self._lock = threading.Lock()
+
+    @property
+    def given_out(self) -> int:
+        """Number of ids before those that are still to be taken."""
+        return min(self._next, self._size)
 
     @property
     def exhausted(self) -> bool:
@@ -215,12 +224,12 @@ class _Epoch:
     rate: float = 0.0
 
     def __post_init__(self) -> None:
-        self.rate = self.schedule(0.0)
+        self.rate = self.schedule(self.chunks.given_out / max(1, self.ids.size))
 
     def report(self) -> EpochReport:
         """What is done of it."""
         loss, pairs, kept_words, words = self.sums.sum(axis=0)[:4].tolist()
-        return EpochReport(loss, int(pairs), int(kept_words), int(words), self.rate)
+        return EpochReport(loss, int(pairs), int(kept_words), int(words), self.rate, self.chunks.given_out)
 
 
 def _read_only(ids: np.ndarray) -> np.ndarray:

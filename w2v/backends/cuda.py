@@ -131,25 +131,32 @@ class CudaBackend:
         schedule: Callable[[float], float],
         progress: Callable[[EpochReport], None],
         pauses: Pauses = NO_PAUSES,
+        start: EpochReport | None = None,
     ) -> EpochReport:
         """Train one pass; the host only launches, and looks at what was done a few segments ago."""
         self.upload(ids)
         with out_of_memory_reported(self._needed, "--negative, --window or --vector-size"):
-            return self._train_epoch(epoch, schedule, progress, pauses)
+            share = max(1, ids.size)
+            return self._train_epoch(
+                epoch, lambda place: schedule(place / share), progress, pauses, start or EpochReport(), share
+            )
 
     def _train_epoch(
         self,
         epoch: int,
-        schedule: Callable[[float], float],
+        schedule: Callable[[int], float],
         progress: Callable[[EpochReport], None],
         pauses: Pauses,
+        report: EpochReport,
+        size: int,
     ) -> EpochReport:
-        self._source.begin_epoch()
+        """schedule: the learning rate at a place of the corpus; report: where to begin; size: of the corpus, in ids."""
+        self._source.begin_epoch(epoch, report.position)
+        self._source.count_from(report)
         waiting: deque[_Snapshot] = deque()
-        report = EpochReport()
         try:
-            for number, segment in enumerate(self._source.segments(epoch)):
-                if number and pauses.due(segment.begin):
+            for number, segment in enumerate(self._source.segments()):
+                if number and pauses.due(segment.begin / size):
                     while waiting:
                         report = waiting.popleft().report()
                     self._stream.synchronize()
@@ -159,7 +166,7 @@ class CudaBackend:
                     progress(report)
                 rates = schedule(segment.begin), schedule(segment.end)
                 self._train(segment, rates)
-                waiting.append(self._snapshot(self._snapshots[number % QUEUE], rates[1]))
+                waiting.append(self._snapshot(self._snapshots[number % QUEUE], rates[1], segment.end))
             for snapshot in waiting:
                 report = snapshot.report()
                 progress(report)
@@ -175,24 +182,24 @@ class CudaBackend:
         self._steps.train(segment, self._rows, rates, chunk, self._losses)
         stream_cuda.add_losses[32, THREADS, self._stream](self._losses, segment.places, chunk, self._source.sums)
 
-    def _snapshot(self, host: np.ndarray, rate: float) -> "_Snapshot":
+    def _snapshot(self, host: np.ndarray, rate: float, position: int) -> "_Snapshot":
         self._source.sums.copy_to_host(host, stream=self._stream)
         done = cuda.event()
         done.record(self._stream)
-        return _Snapshot(host, done, rate)
+        return _Snapshot(host, done, rate, position)
 
 
 class _Snapshot:
     """The sums of an epoch as they will be once the GPU comes to it."""
 
-    def __init__(self, host: np.ndarray, done: object, rate: float) -> None:
-        self._host, self._done, self._rate = host, done, rate
+    def __init__(self, host: np.ndarray, done: object, rate: float, position: int) -> None:
+        self._host, self._done, self._rate, self._position = host, done, rate, position
 
     def report(self) -> EpochReport:
         """Wait for it."""
         self._done.synchronize()
         loss, pairs, kept, words = self._host.tolist()
-        return EpochReport(loss, int(pairs), int(kept), int(words), self._rate)
+        return EpochReport(loss, int(pairs), int(kept), int(words), self._rate, self._position)
 
 
 def _multiprocessor() -> Multiprocessor:

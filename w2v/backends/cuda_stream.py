@@ -8,6 +8,7 @@ import numpy as np
 from numba import config as numba_config
 from numba import cuda
 
+from w2v.backends.base import EpochReport
 from w2v.backends.cuda_memory import require_memory
 from w2v.config import TrainConfig
 from w2v.errors import DeviceError
@@ -36,8 +37,8 @@ class Segment:
     """Windows ready to train; everything on the device.
 
     words (n,) int32, positions (n,) int64, spans (n,) uint32, places (3,) int32, target_begins (n,) int64 as
-    ``kernels/stream_cuda.py`` describes them; targets: int32 noise, or all the paths, or None. begin, end: its share
-    of the epoch, fractions; windows: how many it holds at most.
+    ``kernels/stream_cuda.py`` describes them; targets: int32 noise, or all the paths, or None. begin, end: its ids in
+    the corpus; windows: how many it holds at most.
     """
 
     words: object
@@ -46,8 +47,8 @@ class Segment:
     places: object
     targets: object
     target_begins: object
-    begin: float
-    end: float
+    begin: int
+    end: int
     windows: int
 
 
@@ -99,6 +100,11 @@ class DeviceStream:
             self._offsets = cuda.to_device(tables.offsets, stream)
         self._corpus: _Resident | _Staged | None = None
         self.release()
+
+    @property
+    def segment(self) -> int:
+        """Ids of a segment of the corpus at hand, but for the last."""
+        return self._segment
 
     @staticmethod
     def table_bytes(counts: np.ndarray, tables: NoiseTables | PathTables | None) -> int:
@@ -157,19 +163,33 @@ class DeviceStream:
     def _tiles(tokens: int) -> int:
         return max(1, -(-tokens // (THREADS * stream_cuda.TOKENS_PER_THREAD)))
 
-    def begin_epoch(self) -> None:
-        """Forget what an earlier epoch left."""
-        stream_cuda.begin_corpus[1, 32, self.stream](*self._sides[1].arrays(), self.sums)
+    def begin_epoch(self, epoch: int, position: int = 0) -> int:
+        """Forget what an earlier epoch left, and let segments begin with the id at ``position``.
 
-    def segments(self, epoch: int) -> Iterator[Segment]:
-        """The windows of an epoch. What is yielded holds until the next one is asked for, on the same CUDA stream."""
+        What is before it is passed over, not cut: what the first segment takes over is then there, and ``sums`` has
+        the words before it, whose number is returned.
+        """
+        self._epoch, self._begin = epoch, position
+        stream_cuda.begin_corpus[1, 32, self.stream](*self._sides[1].arrays(), self.sums)
+        for begin in range(0, position, self._segment):
+            self._pass_over(begin, min(begin + self._segment, position))
+        words = self.sums.copy_to_host(stream=self.stream)
+        self.stream.synchronize()  # before the host looks at them
+        return int(words[stream_cuda.WORDS])
+
+    def count_from(self, report: EpochReport) -> None:
+        """Let ``sums`` go on from those of a report."""
+        sums = np.array([report.loss, report.pairs, report.kept_words, report.words], np.float64)
+        self.sums.copy_to_device(sums, stream=self.stream)
+        self.stream.synchronize()  # before the host lets go of what is copied
+
+    def segments(self) -> Iterator[Segment]:
+        """The windows from there on. What is yielded holds until the next one is asked for, on the same CUDA stream."""
         size = self._corpus.ids.size
-        old, new = self._sides[1], self._sides[0]
-        for begin in range(0, max(size, 1), self._segment):
+        for begin in range(self._begin, max(size, 1), self._segment):
             end = min(begin + self._segment, size)
-            with self._corpus.piece(begin, end) as ids:
-                self._keep_words(ids, begin, epoch, end == size, old, new)
-            targets = self._cut(epoch, new)
+            new = self._pass_over(begin, end)
+            targets = self._cut(self._epoch, new)
             yield Segment(
                 words=new.kept,
                 positions=new.positions,
@@ -177,11 +197,18 @@ class DeviceStream:
                 places=new.places,
                 targets=targets,
                 target_begins=self._begins,
-                begin=begin / max(size, 1),
-                end=end / max(size, 1),
+                begin=begin,
+                end=end,
                 windows=end - begin + 2 * self.config.window,
             )
-            old, new = new, old
+
+    def _pass_over(self, begin: int, end: int) -> _Places:
+        """Sub-sample the ids from ``begin`` to ``end``; returns the places of those that are kept."""
+        new, old = self._sides
+        with self._corpus.piece(begin, end) as ids:
+            self._keep_words(ids, begin, self._epoch, end == self._corpus.ids.size, old, new)
+        self._sides = old, new
+        return new
 
     def _keep_words(self, ids: object, base: int, epoch: int, is_last: bool, old: _Places, new: _Places) -> None:
         key = np.uint64(epoch_key(np.uint64(self.config.seed), epoch, STREAM_SUBSAMPLE))

@@ -131,7 +131,7 @@ class TorchBackend:
         for batch in one_ahead(pair_batches(self.config, self.objective, ids, epoch)):
             if batch.begin and pauses.due(batch.begin / ids.size):
                 self._model.wait()
-                pauses.hook(replace(done))
+                pauses.hook(replace(done, position=batch.begin))
             done.learning_rate = schedule(batch.begin / ids.size)
             self._train(batch, done, progress)
         self._model.wait()

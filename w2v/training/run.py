@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +22,18 @@ if TYPE_CHECKING:
 
 # Positions are shares of an epoch: a point this close counts as reached.
 _ROUNDING = 1e-9
+
+
+@dataclass(frozen=True)
+class RunState:
+    """How far a run is: epochs that are done, with their sums, and the sums and the position in the present one.
+
+    With the parameters, the seed and the corpus that is all there is: learning rates are a function of the position,
+    random numbers of the epoch and the position.
+    """
+
+    reports: tuple[EpochReport, ...] = ()
+    report: EpochReport = field(default_factory=EpochReport)
 
 
 class TrainingRun:
@@ -42,16 +55,21 @@ class TrainingRun:
         callbacks: Sequence[TrainingCallback] = (),
         first_epoch: int = 0,
         heldout: Callable[[], float | None] = lambda: None,
+        state: RunState | None = None,
     ) -> None:
-        """Nothing is trained yet."""
+        """Nothing is trained yet. state: of an earlier run, to go on from there; the backend has its parameters."""
         self.config = config
         self.vocabulary = vocabulary
         self.tokens = tokens
         self.clock = clock or PhaseClock()
         self.first_epoch = first_epoch
-        self.epoch = 0
-        self.report = EpochReport()
-        self.reports: list[EpochReport] = []
+        state = state or RunState()
+        self.epoch = len(state.reports)
+        self.report = state.report
+        self.reports: list[EpochReport] = list(state.reports)
+        # What the first epoch to come begins with, where that is not the beginning.
+        self._start = {"start": state.report} if state.report.position else {}
+        self._size = 0
         self._heldout = heldout
         self._heldout_at: tuple[float, float | None] | None = None
         self._backend = backend
@@ -60,7 +78,10 @@ class TrainingRun:
             if not point > 0:
                 raise ConfigError(f"a callback's point {point} is out of range: use numbers of epochs above 0")
         # Of each callback the points to come, the next one last.
-        self._points = [sorted(set(callback.points), reverse=True) for callback in self._callbacks]
+        done = self.epochs_done + _ROUNDING if self.epochs_done else 0.0
+        self._points = [
+            sorted({point for point in callback.points if point > done}, reverse=True) for callback in self._callbacks
+        ]
 
     def __repr__(self) -> str:
         """How far it is."""
@@ -95,6 +116,20 @@ class TrainingRun:
         """Wall-clock seconds of training alone, without what callbacks took."""
         return self.clock.seconds()["train"]
 
+    def state(self) -> RunState:
+        """Where training can go on, while it stands still."""
+        if len(self.reports) > self.epoch:
+            return RunState(tuple(self.reports))
+        return RunState(tuple(self.reports), replace(self.report))
+
+    def parameters(self) -> dict[str, np.ndarray]:
+        """The backend's, all of them, float32: copies, or views that go on changing with training."""
+        return self._backend.parameters()
+
+    def require_finite(self) -> None:
+        """Raise TrainingError where a parameter is not finite, or so large that its square is not."""
+        check_finite(self._backend, self.epoch)
+
     def vectors(self) -> KeyedVectors:
         """A copy of the input vectors as they are, with words and counts; inside ``on_report`` they are in motion."""
         from w2v.vectors import KeyedVectors
@@ -117,9 +152,10 @@ class TrainingRun:
         Raises TrainingError where there is no pair to learn from, or where parameters stop being finite.
         """
         decay = LinearDecay(self.config.alpha, self.config.min_alpha, self.config.epochs)
+        self._size = ids.size
         with self.clock.phase("train"):
             self._call("on_train_begin")
-            for epoch in range(self.config.epochs):
+            for epoch in range(self.epoch, self.config.epochs):
                 self.epoch = epoch
                 self._train_epoch(ids, decay)
             self._call("on_train_end")
@@ -127,24 +163,28 @@ class TrainingRun:
 
     def _train_epoch(self, ids: np.ndarray, decay: LinearDecay) -> None:
         epoch = self.epoch
-        self.report = EpochReport()
-        self._call("on_epoch_begin")
+        start, self._start = self._start, {}
+        if not start:
+            self.report = EpochReport()
+            self._call("on_epoch_begin")
         self.report = self._backend.train_epoch(
             ids,
             self.first_epoch + epoch,
             lambda fraction: decay(epoch, fraction),
             self._reported,
-            Pauses(lambda share: epoch + share >= self._next_point - _ROUNDING, self._paused),
+            Pauses(lambda share: self._is_due(epoch + share), self._paused),
+            **start,
         )
         if self.report.pairs == 0:
             raise TrainingError(
                 "no line of the corpus has two words to learn from: use longer lines, a lower --min-count, "
                 "or --sample 0"
             )
-        check_finite(self._backend, epoch)
+        self.require_finite()
         self.reports.append(self.report)
         self._reach(epoch + 1)
         self._call("on_epoch_end")
+        self._pause_for_those_due()
 
     def _call(self, event: str) -> None:
         """Tell every callback, while nothing trains."""
@@ -160,7 +200,21 @@ class TrainingRun:
     def _paused(self, report: EpochReport) -> None:
         self.report = report
         # A backend may count words later than it passes them.
-        self._reach(max(self.epochs_done, self._next_point))
+        if self._is_point(self.epoch + report.position / max(1, self._size)):
+            self._reach(max(self.epochs_done, self._next_point))
+        self._pause_for_those_due()
+
+    def _is_due(self, done: float) -> bool:
+        return self._is_point(done) or any(callback.due() for callback in self._callbacks)
+
+    def _is_point(self, done: float) -> bool:
+        return done >= self._next_point - _ROUNDING
+
+    def _pause_for_those_due(self) -> None:
+        for callback in self._callbacks:
+            if callback.due():
+                with self.clock.phase("evaluate"):
+                    callback.on_pause(self)
 
     @property
     def _next_point(self) -> float:
