@@ -40,17 +40,17 @@ class CpuBatches:
             for purpose in (STREAM_SUBSAMPLE, STREAM_WINDOW)
         ]
         cut = (config.window, config.shrink_windows, self._keep, *keys, objective.ranks)
-        for begin in range(begin, ids.size, tokens):
-            end = min(begin + tokens, ids.size)
+        for place in range(begin, ids.size, tokens):
+            end = min(place + tokens, ids.size)
             if config.model == "cbow":
-                begins, words, ranks, kept, read = cbow_bags(ids, begin, end, *cut)
+                begins, words, ranks, kept, read = cbow_bags(ids, place, end, *cut)
                 yield Piece(
-                    collapse_windows(np, objective.layout, begins, words, ranks), ranks.size, kept, read, begin
+                    collapse_windows(np, objective.layout, begins, words, ranks), ranks.size, kept, read, place
                 )
             else:
-                pairs, kept, read = skipgram_keys(ids, begin, end, *cut)
+                pairs, kept, read = skipgram_keys(ids, place, end, *cut)
                 batch = next(collapse_pairs(np, objective.layout, *distinct_pairs(np, pairs)))
-                yield Piece(batch, pairs.size, kept, read, begin)
+                yield Piece(batch, pairs.size, kept, read, place)
 
     def heldout(self, ids: np.ndarray) -> Iterator[tuple[Batch, int]]:
         """All the pairs of whole windows without sub-sampling, in batches, with the pairs of each."""

@@ -150,7 +150,7 @@ class CudaBackend:
         report: EpochReport,
         size: int,
     ) -> EpochReport:
-        """schedule: the learning rate at a place of the corpus; report: where to begin; size: of the corpus, in ids."""
+        """schedule: the rate at a place of the corpus; report: where to begin; size: of the corpus, in ids."""
         self._source.begin_epoch(epoch, report.position)
         self._source.count_from(report)
         waiting: deque[_Snapshot] = deque()

@@ -184,7 +184,7 @@ class DeviceStream:
         self.stream.synchronize()  # before the host lets go of what is copied
 
     def segments(self) -> Iterator[Segment]:
-        """The windows from there on. What is yielded holds until the next one is asked for, on the same CUDA stream."""
+        """The windows from there on. What is yielded holds until the next is asked for, on the same CUDA stream."""
         size = self._corpus.ids.size
         for begin in range(self._begin, max(size, 1), self._segment):
             end = min(begin + self._segment, size)

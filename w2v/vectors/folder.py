@@ -12,7 +12,7 @@ import numpy as np
 
 from w2v.atomic import atomic_folder
 from w2v.errors import FormatError, OutputError
-from w2v.vectors.arrays import load_array
+from w2v.vectors.arrays import load_array, write_array
 from w2v.vectors.model_card import model_card
 from w2v.vectors.vocabulary_file import read_vocabulary, write_vocabulary
 
@@ -101,9 +101,9 @@ def save_model_folder(
             _write_json(folder / CONFIG, {**config, **marks})
             ranks = np.arange(len(words), 0, -1)
             write_vocabulary(folder / VOCABULARY, words, ranks if counts is None else counts)
-            _write_array(folder / VECTORS, np.asarray(input_vectors, np.float32))
+            write_array(folder / VECTORS, np.asarray(input_vectors, np.float32))
             for stem, array in output_parameters.items():
-                _write_array(folder / f"{stem}.npy", np.asarray(array))
+                write_array(folder / f"{stem}.npy", np.asarray(array))
             training = dict((training() if callable(training) else training) or {})
             _write_json(folder / TRAINING, training)
             card = model_card(*input_vectors.shape, config, training, counts is not None)
@@ -172,8 +172,3 @@ def _plain(value: object) -> object:
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     raise TypeError(f"{type(value).__name__} cannot be written as JSON")
-
-
-def _write_array(path: Path, array: np.ndarray) -> None:
-    with path.open("wb") as stream:
-        np.lib.format.write_array(stream, np.ascontiguousarray(array), allow_pickle=False)
