@@ -35,11 +35,15 @@ def count_heldout(ids, threshold, key):
 
 
 @kernel
-def split_sentences(ids, threshold, key, train, heldout):
-    """Copy ids sentence by sentence to one of two int32 arrays, which hold as many as ``count_heldout`` says."""
+def split_sentences(ids, first, threshold, key, train, heldout):
+    """Copy ids sentence by sentence to one of two int32 arrays, which hold as many as ``count_heldout`` says.
+
+    first: the number of the sentence that ids begin in; text can so be split block by block. Returns the numbers of
+    ids copied to each, and of the sentence that the next block begins in.
+    """
     trained = held = 0
-    sentence = 0
-    chosen = is_heldout(0, threshold, key)
+    sentence = first
+    chosen = is_heldout(sentence, threshold, key)
     for place in range(ids.size):
         word = ids[place]
         if chosen:
@@ -51,6 +55,7 @@ def split_sentences(ids, threshold, key, train, heldout):
         if word == SENTENCE_END:
             sentence += 1
             chosen = is_heldout(sentence, threshold, key)
+    return trained, held, sentence
 
 
 @kernel

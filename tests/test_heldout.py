@@ -1,7 +1,9 @@
 """Held-out sentences: which they are, what is predicted of them, and its likelihood."""
 
+import gc
 import json
 import math
+import tempfile
 from collections import Counter
 from dataclasses import replace
 
@@ -12,9 +14,9 @@ from corpora import fibonacci_counts, random_ids, zipf_counts
 from w2v.backends.cpu import CpuBackend
 from w2v.backends.heldout import rowwise_heldout_nll
 from w2v.config import TrainConfig
-from w2v.corpus import CorpusOptions, EncodedCorpus, Vocabulary, encode_sentences
+from w2v.corpus import CorpusOptions, EncodedCorpus, Vocabulary, encode_sentences, heldout
 from w2v.corpus.heldout import split_heldout
-from w2v.errors import TrainingError
+from w2v.errors import OutputError, TrainingError
 from w2v.likelihood import format_perplexity, heldout_line, perplexity
 from w2v.objectives import ROW_WISE, HierarchicalSoftmax, make_objective
 from w2v.objectives.heldout_pairs import cbow_windows, skipgram_pairs, target_counts, unigram_nll
@@ -97,6 +99,55 @@ def test_the_split_is_a_partition_in_the_order_of_the_text(seed):
     sentences = sentences_of(ids)
     assert sentences_of(train_ids) == [sentences[number] for number in train_numbers]
     assert sentences_of(heldout_ids) == [sentences[number] for number in heldout_numbers]
+
+
+@pytest.mark.parametrize("block", [1, 7, 100, 10**6])
+@pytest.mark.parametrize("mapped", [False, True])
+def test_a_large_corpus_is_split_through_files_and_leaves_none(tmp_path, monkeypatch, block, mapped):
+    ids = random_ids(np.random.default_rng(1), 50, 200, 9)
+    expected = split_heldout(ids, 0.3, 4)
+    monkeypatch.setattr(heldout, "_IN_MEMORY", 0)
+    monkeypatch.setattr(heldout, "_BLOCK", block)
+    if mapped:
+        ids.tofile(tmp_path / "ids.bin")
+        ids = np.memmap(tmp_path / "ids.bin", np.int32, "r")
+    parts = split_heldout(ids, 0.3, 4)
+    for part, known in zip(parts, expected, strict=True):
+        np.testing.assert_array_equal(part, known)
+        assert isinstance(part.base, np.memmap)
+        assert heldout.sentence_marks(part) == np.count_nonzero(known == -1)
+    del part, parts
+    gc.collect()
+    assert [path.name for path in tmp_path.iterdir()] == ["ids.bin"] * mapped
+
+
+def test_the_files_of_the_split_lie_where_the_corpus_does_or_in_tmpdir(tmp_path, monkeypatch):
+    folders = []
+    real = tempfile.TemporaryFile
+
+    def recorded(dir=None, prefix=None):  # noqa: A002 (as tempfile calls it)
+        folders.append(dir)
+        if dir == tmp_path / "read-only":
+            raise PermissionError("no")
+        return real(prefix=prefix)
+
+    monkeypatch.setattr(heldout.tempfile, "TemporaryFile", recorded)
+    monkeypatch.setattr(heldout, "_IN_MEMORY", 0)
+    for name in ("cache", "read-only"):
+        (tmp_path / name).mkdir()
+        ids_of([[1, 2]] * 50).tofile(tmp_path / name / "ids.bin")
+        split_heldout(np.memmap(tmp_path / name / "ids.bin", np.int32, "r"), 0.3, 1)
+    assert folders == [tmp_path / "cache"] * 2 + [tmp_path / "read-only", None] * 2
+
+
+def test_a_full_disk_is_reported_with_what_to_do(monkeypatch):
+    def full(dir=None, prefix=None):  # noqa: A002
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(heldout.tempfile, "TemporaryFile", full)
+    monkeypatch.setattr(heldout, "_IN_MEMORY", 0)
+    with pytest.raises(OutputError, match=r"No space left on device: give a folder with room \(--cache DIR"):
+        split_heldout(ids_of([[1, 2]] * 50), 0.3, 1)
 
 
 @pytest.mark.parametrize("fraction", [0.01, 0.1, 0.5])

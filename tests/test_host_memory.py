@@ -19,7 +19,9 @@ def write(path, text):
 @pytest.fixture
 def machine(tmp_path):
     """A machine with 1000 MB available, whose files are in tmp_path."""
-    write(tmp_path / "proc/meminfo", f"MemTotal:  9999999 kB\nMemAvailable:   {1000 * 1024} kB\nHugePages_Total:  0\n")
+    write(
+        tmp_path / "proc/meminfo", f"MemTotal:  9999999 kB\nMemAvailable:   {1000 * 1024} kB\nHugePages_Total:  0\n"
+    )
     write(tmp_path / "proc/self/status", "Name:\tpython\nVmSize:\t  100 kB\nVmData:\t  50 kB\n")
     write(tmp_path / "proc/self/cgroup", "")
     return tmp_path
