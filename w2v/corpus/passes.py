@@ -146,7 +146,13 @@ class _PlacedBlock(Block):
 
 
 class CountPass(TextPass):
-    """Counts every word; prunes rare ones where ``max_words`` is exceeded, by a threshold that only rises."""
+    """Counts every word; prunes rare ones where ``max_words`` is exceeded, by a threshold that only rises.
+
+    Words longer than 16 bytes take memory by their length: they may hold LONG_BYTES each on average, or LEAST_LONG
+    in all, before rare ones go.
+    """
+
+    LONG_BYTES, LEAST_LONG = 64, 64 << 20
 
     def __init__(
         self,
@@ -158,11 +164,14 @@ class CountPass(TextPass):
         super().__init__(sources, WordTable(), file)
         self.pruned = False
         self._max_words = max_words
+        self._max_long = 0 if max_words is None else max(self.LEAST_LONG, self.LONG_BYTES * max_words)
         self._threshold = 0
 
     def _commit(self, block: _PlacedBlock) -> None:
         self.table.add(block)
-        if self._max_words is not None and len(self.table) > self._max_words:
+        if self._max_words is not None and (
+            len(self.table) > self._max_words or self.table.long_bytes > self._max_long
+        ):
             self._prune()
         self._place(block)
 
@@ -171,9 +180,7 @@ class CountPass(TextPass):
         self.pruned = True
         self._noting = False
         # The most frequent word that has to go decides, and the threshold rises by one at least.
-        counts = self.table.counts
-        last = len(counts) - self._max_words - 1
-        self._threshold = max(self._threshold + 1, int(np.partition(counts, last)[last]))
+        self._threshold = max(self._threshold + 1, self.table.threshold_for(self._max_words, self._max_long))
         self._account(1)
         self.table.prune(self._threshold)
         self._account(-1)
@@ -203,11 +210,13 @@ class LookUpPass(TextPass):
 
         rows: int32, the row of each of ``words`` in ``table``, whose counts are those of this text.
         """
-        table, self.rows = WordTable.of(list(words))
+        table, self.rows = WordTable.of(words)
         table.counts.fill(0)
         super().__init__(sources, table, file)
-        self._row_of = dict(zip(words, self.rows.tolist(), strict=True))
+        self._words = words
         self._lowercase = lowercase
+        self._numbering = threading.Lock()
+        self._row_of: dict[str, int] | None = None
 
     def _work(self, block: _PlacedBlock) -> None:
         block.tokenize()
@@ -225,7 +234,15 @@ class LookUpPass(TextPass):
             own.add(block)
             block.mapping, block.bad_bytes = mapping, own.bad_bytes()
         words = (words.lower() if self._lowercase else words).split("\n")[:-1]
-        block.mapping[unknown[:, 3].astype(np.intp)] = [self._row_of.get(word, DROPPED) for word in words]
+        row_of = self._rows_by_word()
+        block.mapping[unknown[:, 3].astype(np.intp)] = [row_of.get(word, DROPPED) for word in words]
+
+    def _rows_by_word(self) -> dict[str, int]:
+        """The row of each word. Made when it is first wanted: plain text never wants it, and it is large."""
+        with self._numbering:
+            if self._row_of is None:
+                self._row_of = dict(zip(self._words, self.rows.tolist(), strict=True))
+            return self._row_of
 
     def _commit(self, block: _PlacedBlock) -> None:
         counts = block.counts()

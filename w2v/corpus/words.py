@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
 from w2v.errors import CorpusError
+from w2v.host_memory import available_memory
 from w2v.kernels import tokenizer as kernel
 from w2v.kernels.text_cpu import INLINE
 
@@ -15,6 +18,8 @@ from w2v.kernels.text_cpu import INLINE
 SECRETS = np.frombuffer(os.urandom(24), np.uint64) | np.uint64(1)
 _MAX_WORDS = 2**31 - 2
 _JOIN = 1 << 16
+# Bytes from which on it is asked whether there is memory for them; and what sorting takes for a word.
+_LARGE, _SORTED = 64 << 20, 100
 
 
 class Block:
@@ -128,6 +133,16 @@ class WordTable:
         """Occurrences, int64 (words,); a view."""
         return self._entries[: len(self), 3].view(np.int64)
 
+    @property
+    def long_bytes(self) -> int:
+        """Bytes of the words that are longer than 16; of the others the entries hold the bytes."""
+        return int(self._sizes[1])
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the table, room to grow included."""
+        return self._entries.nbytes + self._slots.nbytes + self._arena.nbytes
+
     def add(self, block: Block) -> None:
         """Add a block's words and counts; sets ``block.mapping`` to the row of each of them."""
         self._reserve(len(self) + block.words, int(self._sizes[1]) + block.long_bytes)
@@ -162,6 +177,21 @@ class WordTable:
         kernel.join_words(self._entries, self._arena, rows, out)
         return out.tobytes()
 
+    def threshold_for(self, words: int, long_bytes: int) -> int:
+        """The least number for ``prune`` that leaves at most ``words`` words, and ``long_bytes`` of long ones."""
+        counts = self.counts
+        threshold = 0
+        if len(counts) > words:
+            last = len(counts) - words - 1
+            threshold = int(np.partition(counts, last)[last])
+        if self.long_bytes > long_bytes:
+            falling = np.argsort(-counts)
+            lengths = self._entries[falling, 2].view(np.int64)
+            held = np.cumsum(np.where(lengths > INLINE, lengths, 0))
+            # Words of one count go or stay together.
+            threshold = max(threshold, int(counts[falling[np.searchsorted(held, long_bytes, side="right")]]))
+        return threshold
+
     def prune(self, above: int) -> None:
         """Forget the words that occur ``above`` times or less; the others get new rows."""
         rows = np.flatnonzero(self.counts > above)
@@ -184,6 +214,10 @@ class WordTable:
 
     def order(self, rows: np.ndarray) -> np.ndarray:
         """``rows`` (int64) sorted by falling count, ties by the words' bytes."""
+        with memory_reported(_SORTED * len(rows), len(rows)):
+            return self._ordered(rows)
+
+    def _ordered(self, rows: np.ndarray) -> np.ndarray:
         keys = np.empty((2, len(rows)), np.uint64)
         kernel.sort_keys(self._entries, self._arena, rows, keys)
         falling = ~self._entries[rows, 3]
@@ -204,17 +238,47 @@ class WordTable:
         """Make room for ``words`` words and ``arena`` bytes in all."""
         if words > _MAX_WORDS:
             raise CorpusError("the text has more than 2^31 distinct words: bound them with --max-vocab-size")
-        # resize() extends in place where the system can: no second copy of a large table.
-        if words > len(self._entries):
-            self._entries.resize((max(words, len(self._entries) * 3 // 2), 4), refcheck=False)
-        if arena + kernel.PADDING > len(self._arena):
-            self._arena.resize(max(arena + kernel.PADDING, len(self._arena) * 3 // 2), refcheck=False)
-        if words << kernel.LOAD_SHIFT > len(self._slots):
-            size = len(self._slots)
-            while words << kernel.LOAD_SHIFT > size:
-                size *= 2
-            self._slots = np.zeros(size, np.int32)
-            kernel.fill_slots(self._entries, len(self), self._slots, SECRETS)
+        rows = _grown(len(self._entries), words)
+        room = _grown(len(self._arena), arena + kernel.PADDING)
+        slots = len(self._slots)
+        while words << kernel.LOAD_SHIFT > slots:
+            slots *= 2
+        more = 32 * (rows - len(self._entries)) + room - len(self._arena)
+        more += 4 * slots if slots > len(self._slots) else 0
+        with memory_reported(more, len(self)):
+            # resize() extends in place where the system can: no second copy of a large table.
+            if rows > len(self._entries):
+                self._entries.resize((rows, 4), refcheck=False)
+            if room > len(self._arena):
+                self._arena.resize(room, refcheck=False)
+            if slots > len(self._slots):
+                self._slots = np.zeros(0, np.int32)
+                self._slots = np.zeros(slots, np.int32)
+                kernel.fill_slots(self._entries, len(self), self._slots, SECRETS)
+
+
+def _grown(size: int, needed: int) -> int:
+    """``size`` where that suffices, else more than is needed: growing often costs time."""
+    return size if needed <= size else max(needed, size * 3 // 2)
+
+
+@contextmanager
+def memory_reported(more: int, words: int) -> Iterator[None]:
+    """Raise CorpusError where ``more`` bytes for a table of ``words`` words are not there, or are refused inside.
+
+    Most systems promise memory that they do not have, and stop the process when it is used: so they are asked first.
+    """
+    available = available_memory() if more >= _LARGE else None
+    try:
+        if available is not None and more > available:
+            raise MemoryError
+        yield
+    except MemoryError:
+        bound = max(1000, words // 2)
+        raise CorpusError(
+            f"memory does not suffice for the {words:,} and more distinct words of the text: bound them with "
+            f"--max-vocab-size {bound - bound % 10 ** (len(str(bound)) - 2)}, or take a machine with more memory"
+        ) from None
 
 
 def join_unknown(block: Block, unknown: np.ndarray) -> bytes:
