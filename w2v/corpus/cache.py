@@ -7,15 +7,15 @@ import json
 import os
 import re
 import sys
-import time
 import unicodedata
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from w2v.atomic import sync_folder
+from w2v.abandoned import held, remove_abandoned
+from w2v.atomic import sync_folder, write_failure
 from w2v.corpus.encoded import FILES, LAYOUT, META, EncodedCorpus
 from w2v.corpus.options import CorpusOptions
 from w2v.corpus.vocabulary import Vocabulary
@@ -23,8 +23,9 @@ from w2v.errors import CorpusError, OutputError
 
 _ENTRY = re.compile(r"corpus-[0-9a-f]{32}")
 _BUILDING = re.compile(r"building-[0-9a-f]{32}")
-# A folder that is still being filled changes more often than this (seconds).
-_ABANDONED = 600
+# How often a name is tried for, which other runs may take and clear meanwhile.
+_ATTEMPTS = 10
+_ADVICE = "choose another with --cache DIR, or use --no-cache"
 
 
 def default_cache_dir() -> Path:
@@ -94,20 +95,30 @@ class CorpusCache:
 
     @contextmanager
     def building(self) -> Iterator[Path]:
-        """A new folder to fill; removed at the end unless it was published. Raises OutputError."""
+        """A new folder to fill; removed at the end unless it was published. Raises OutputError.
+
+        Others leave it alone as long as this process lives; what killed ones left is removed first.
+        """
+        with ExitStack() as stack:
+            try:
+                self.root.mkdir(parents=True, exist_ok=True)
+                for path in self._folders():
+                    if _BUILDING.fullmatch(path.name):
+                        remove_abandoned(path, _remove)
+                folder = stack.enter_context(held(self._new_folder))
+            except OSError as error:
+                raise OutputError(
+                    f"cannot write to the cache folder {self.root}: {error.strerror or error}: {_ADVICE}"
+                ) from None
+            try:
+                yield folder
+            finally:
+                _remove(folder)
+
+    def _new_folder(self) -> Path:
         folder = self.root / f"building-{uuid.uuid4().hex}"
-        try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            folder.mkdir()
-        except OSError as error:
-            raise OutputError(
-                f"cannot write to the cache folder {self.root}: {error.strerror or error}: "
-                "choose another with --cache DIR, or use --no-cache"
-            ) from None
-        try:
-            yield folder
-        finally:
-            _remove(folder)
+        folder.mkdir()
+        return folder
 
     def publish(self, folder: Path, key: str, vocabulary: Vocabulary) -> EncodedCorpus:
         """Give a finished folder its name; where another run was first, its equal work is used.
@@ -117,18 +128,27 @@ class CorpusCache:
         """
         sync_folder(folder)
         path = self.root / f"corpus-{key}"
-        for _ in range(3):
-            with suppress(OSError):
+        # Opened before others can see it: what is mapped stays, even where the cache is cleared in the next moment.
+        corpus = None if os.name == "nt" else EncodedCorpus.open(folder, vocabulary)
+        for _ in range(_ATTEMPTS):
+            try:
                 os.rename(folder, path)
+            except OSError as error:
+                failure = error
+            else:
+                if corpus is None:
+                    return EncodedCorpus.open(path, vocabulary)
+                corpus.path = path
+                return corpus
             try:
                 return EncodedCorpus.open(path, vocabulary)
             except CorpusError:
                 _remove(path)
-        raise OutputError(f"cannot write {path}: check the folder's rights, or use --cache DIR or --no-cache")
+        raise OutputError(f"{write_failure(path, failure)}; or {_ADVICE}")
 
     def entries(self) -> list[CacheEntry]:
         """What the cache holds, oldest first, unfinished folders included."""
-        found = [_describe(path) for path in self._folders()]
+        found = [entry for entry in map(_describe, self._folders()) if entry is not None]
         return sorted(found, key=lambda entry: (entry.created or "", entry.path.name))
 
     def clear(self) -> tuple[int, int, list[Path]]:
@@ -137,7 +157,11 @@ class CorpusCache:
         kept = []
         for path in self._folders():
             size = _size(path)
-            if (_BUILDING.fullmatch(path.name) and _age(path) < _ABANDONED) or not _remove(path):
+            if _BUILDING.fullmatch(path.name):
+                remove_abandoned(path, _remove)
+            else:
+                _remove(path)
+            if path.exists():
                 kept.append(path)
                 continue
             removed, freed = removed + 1, freed + size
@@ -156,20 +180,28 @@ class CorpusCache:
 
 
 def _ours(path: Path) -> bool:
-    return all(_our_file(item) for item in path.iterdir())
+    return all(_our_file(item) for item in _items(path))
 
 
 def _our_file(path: Path) -> bool:
-    return path.is_file() and (path.name in FILES or path.name.startswith(("input.tmp", ".vocabulary.tsv.")))
+    # Not by what it is: it may be gone by now.
+    return path.name in FILES or path.name.startswith(("input.tmp", ".vocabulary.tsv."))
+
+
+def _items(path: Path) -> list[Path]:
+    """What is in a folder; nothing where another run has just removed it."""
+    try:
+        return list(path.iterdir())
+    except FileNotFoundError:
+        return []
 
 
 def _size(path: Path) -> int:
-    return sum(item.stat().st_size for item in path.iterdir())
-
-
-def _age(path: Path) -> float:
-    """Seconds since anything in the folder changed."""
-    return time.time() - max(item.stat().st_mtime for item in (path, *path.iterdir()))
+    total = 0
+    for item in _items(path):
+        with suppress(FileNotFoundError):
+            total += item.stat().st_size
+    return total
 
 
 def _remove(path: Path) -> bool:
@@ -178,17 +210,19 @@ def _remove(path: Path) -> bool:
         return True
     # The description goes first: what is left, should this stop half-way, is no entry any more.
     with suppress(OSError):
-        for item in sorted(path.iterdir(), key=lambda item: item.name != META):
+        for item in sorted(_items(path), key=lambda item: item.name != META):
             if _our_file(item):
                 item.unlink(missing_ok=True)
         path.rmdir()
     return not path.exists()
 
 
-def _describe(path: Path) -> CacheEntry:
+def _describe(path: Path) -> CacheEntry | None:
+    """The entry at ``path``; None where it is gone by now."""
+    size = _size(path)
     try:
         meta = json.loads((path / META).read_text("utf-8"))
         inputs = [item[0] for item in meta["inputs"]]
-        return CacheEntry(path, _size(path), meta["totals"]["tokens"], meta["words"], inputs, meta["created"])
+        return CacheEntry(path, size, meta["totals"]["tokens"], meta["words"], inputs, meta["created"])
     except (OSError, ValueError, KeyError, TypeError, IndexError):
-        return CacheEntry(path, _size(path), None, None, [], None)
+        return CacheEntry(path, size, None, None, [], None) if path.exists() else None

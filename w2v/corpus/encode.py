@@ -5,12 +5,14 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
+from w2v.atomic import write_failure
 from w2v.cores import available_cores
 from w2v.corpus.cache import CorpusCache, corpus_key, describe_size
 from w2v.corpus.encoded import IDS, CorpusTotals, EncodedCorpus, content_fingerprint, write_meta
@@ -135,7 +137,8 @@ def _encode_into(
     try:
         vocabulary, final = work.read()
         totals = work.totals(vocabulary, report)
-        length, tokens, sentences, digest = work.renumber(final)
+        with _written(folder):
+            length, tokens, sentences, digest = work.renumber(final)
     finally:
         work.close()
     if not tokens:
@@ -143,8 +146,18 @@ def _encode_into(
     fingerprint = content_fingerprint(vocabulary.words, length, digest)
     counted = CorpusTotals(length, tokens, sentences, totals.raw_tokens, totals.bad_bytes, fingerprint)
     stored = {**asdict(options), "vocab_file": options.vocab_file and str(options.vocab_file)}
-    write_meta(folder, vocabulary, counted, identity, stored)
+    with _written(folder):
+        write_meta(folder, vocabulary, counted, identity, stored)
     return vocabulary, work.seconds()
+
+
+@contextmanager
+def _written(folder: Path) -> Iterator[None]:
+    """Turn an OSError into an OutputError that names ``folder``."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"{write_failure(folder, error)} (--cache DIR, or TMPDIR with --no-cache)") from None
 
 
 class _Encoding:

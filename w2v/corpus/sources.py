@@ -7,21 +7,22 @@ import gzip
 import io
 import lzma
 import os
-import shutil
 import sys
 import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-from w2v.errors import CorpusError, W2VError, require
+from w2v.errors import CorpusError, OutputError, W2VError, require
 
 BOM = b"\xef\xbb\xbf"
 # A single token beyond this is no text; it also keeps positions within a block below 2^32.
 LONGEST_TOKEN = 1 << 30
 _CHUNK = 1 << 20
+# Bytes of compressed data at once: what they can become at most (with zstd, by some 30,000) has to fit in memory.
+_COMPRESSED = 1 << 14
 
 
 @dataclass(frozen=True)
@@ -42,15 +43,29 @@ class Source:
         return self.path is not None and self.path.is_file()
 
     def spooled(self, folder: Path) -> Source:
-        """A copy in ``folder`` that can be read more than once, of a source that cannot; raises CorpusError."""
+        """A copy in ``folder`` that can be read more than once, of a source that cannot.
+
+        Raises CorpusError where it cannot be read, and OutputError where the copy cannot be written.
+        """
         path = folder / f"input.tmp{'' if self.path is None else self.path.suffix}"
-        with (
-            _reported(self),
-            _open_stdin() if self.path is None else open(self.path, "rb") as stream,
-            open(path, "xb") as file,
-        ):
-            shutil.copyfileobj(stream, file, _CHUNK)
+        with ExitStack() as opened:
+            with _reported(self):
+                stream = opened.enter_context(_open_stdin() if self.path is None else self.path.open("rb"))
+            try:
+                file = opened.enter_context(path.open("xb", buffering=0))
+                while piece := self._piece(stream):
+                    while piece:
+                        piece = piece[file.write(piece) :]
+            except OSError as error:
+                raise OutputError(
+                    f"cannot write {path}, a copy of {self.name}: {error.strerror or error}: set TMPDIR to a folder "
+                    "with room"
+                ) from None
         return Source(path, self.name)
+
+    def _piece(self, stream: BinaryIO) -> bytes:
+        with _reported(self):
+            return stream.read(_CHUNK)
 
     def identity(self) -> list[str | int]:
         """Path, size, and times of the last change of content (ns) and of the file's record (ns)."""
@@ -99,7 +114,17 @@ def _folder(folder: Path) -> list[Source]:
         raise CorpusError(
             f"the folder {folder} holds no file (hidden ones and w2v models are left out): put text files into it"
         )
-    return [Source(path) for path in sorted(found, key=lambda path: path.relative_to(folder).parts)]
+    found.sort(key=lambda path: path.relative_to(folder).parts)
+    for path in found:
+        _check_plain(path)
+    return [Source(path) for path in found]
+
+
+def _check_plain(path: Path) -> None:
+    """Raise CorpusError where a file of a folder is none that can be read to an end: a pipe would be waited for."""
+    if not path.is_file():
+        what = "a pipe, a socket or a device" if path.exists() else "a link that leads nowhere"
+        raise CorpusError(f"{path} is {what}: move it out of the folder, or name the files to read")
 
 
 def _is_model(folder: str) -> bool:
@@ -121,12 +146,11 @@ def _reported(source: Source) -> Iterator[None]:
         raise CorpusError(f"{source.name} may not be read: change its rights (chmod +r)") from None
     except EOFError:
         raise CorpusError(f"{source.name} is cut off in the middle of its compressed data: fetch it again") from None
-    except (gzip.BadGzipFile, zlib.error, lzma.LZMAError, ValueError) as error:
+    except (gzip.BadGzipFile, zlib.error, ValueError) as error:
         raise CorpusError(f"{source.name} is not intact compressed data ({error}): fetch it again") from None
     except OSError as error:
-        if source.path is not None and source.path.suffix.lower() == ".bz2" and error.errno is None:
-            raise CorpusError(f"{source.name} is not intact compressed data ({error}): fetch it again") from None
-        raise CorpusError(f"cannot read {source.name}: {error.strerror or error}") from None
+        reason = error.strerror or error
+        raise CorpusError(f"cannot read {source.name}: {reason}: give a file that can be read to its end") from None
 
 
 def open_source(source: Source) -> BinaryIO:
@@ -137,31 +161,47 @@ def open_source(source: Source) -> BinaryIO:
         suffix = source.path.suffix.lower()
         if suffix == ".gz":
             return gzip.open(source.path, "rb")
-        if suffix == ".bz2":
-            return bz2.open(source.path, "rb")
-        if suffix == ".xz":
-            return lzma.open(source.path, "rb")
-        if suffix == ".zst":
-            return io.BufferedReader(_ZstdFile(source.path), _CHUNK)
+        if suffix in (".bz2", ".xz", ".zst"):
+            return io.BufferedReader(_Frames(source.path, *_decompressor(source.path, suffix)), _CHUNK)
         return open(source.path, "rb", buffering=0)
+
+
+def _decompressor(path: Path, suffix: str) -> tuple[Callable[[], Any], tuple[type[Exception], ...]]:
+    """What makes a decompressor of one frame, and what that raises for damaged data."""
+    if suffix == ".bz2":
+        return bz2.BZ2Decompressor, (OSError, ValueError)
+    if suffix == ".xz":
+        return lzma.LZMADecompressor, (lzma.LZMAError,)
+    zstandard = require("zstandard", "io", f"reading {path}")
+    return lambda: zstandard.ZstdDecompressor().decompressobj(), (zstandard.ZstdError,)
 
 
 def _open_stdin() -> BinaryIO:
     """Standard input without Python's buffer, whose lock a thread still waiting for input would keep at exit."""
+    if sys.stdin is None:
+        raise CorpusError("standard input is closed: give a file, or a pipe to read from")
     stream = getattr(sys.stdin, "buffer", sys.stdin)
     try:
+        # Where another program made it so that reading does not wait, it would seem to end where it is slow.
+        os.set_blocking(stream.fileno(), True)
         return open(stream.fileno(), "rb", buffering=0, closefd=False)
     except (AttributeError, OSError):
         return stream
 
 
-class _ZstdFile(io.RawIOBase):
-    """Zstandard frames, one after another; unlike the library's reader it tells where the last one is cut off."""
+class _Frames(io.RawIOBase):
+    """Compressed frames, one after another, of a file.
 
-    def __init__(self, path: Path) -> None:
-        self._zstandard = require("zstandard", "io", f"reading {path}")
+    Unlike the readers of ``bz2`` and ``lzma`` it refuses what is no frame behind one, where they leave out the rest
+    of the file; unlike that of zstandard it tells where the last frame is cut off. Zero bytes behind a frame are
+    padding.
+    """
+
+    def __init__(self, path: Path, new_frame: Callable[[], Any], errors: tuple[type[Exception], ...]) -> None:
+        """new_frame: a decompressor with ``decompress``, ``eof`` and ``unused_data``; errors: what it raises."""
+        self._new_frame, self._errors = new_frame, errors
         self._file = open(path, "rb", buffering=0)  # noqa: SIM115 (closed by close)
-        self._frame = None
+        self._frame: Any = None
         self._input = b""
         self._output = memoryview(b"")
 
@@ -175,10 +215,10 @@ class _ZstdFile(io.RawIOBase):
         super().close()
 
     def readinto(self, buffer: memoryview) -> int:
-        """Decompress up to ``len(buffer)`` bytes; raises EOFError where a frame is cut off."""
+        """Decompress up to ``len(buffer)`` bytes; EOFError where a frame is cut off, ValueError where damaged."""
         while not self._output:
             if not self._input:
-                self._input = self._file.read(_CHUNK)
+                self._input = self._file.read(_COMPRESSED)
                 if not self._input:
                     if self._frame is not None:
                         raise EOFError
@@ -190,14 +230,21 @@ class _ZstdFile(io.RawIOBase):
         return count
 
     def _decompress(self) -> None:
-        self._frame = self._frame or self._zstandard.ZstdDecompressor().decompressobj()
+        if self._frame is None and self._started:
+            self._input = self._input.lstrip(b"\0")
+            if not self._input:
+                return
+        self._started = True
+        self._frame = self._frame or self._new_frame()
         try:
             self._output = memoryview(self._frame.decompress(self._input))
-        except self._zstandard.ZstdError as error:
+        except self._errors as error:
             raise ValueError(str(error)) from None
         self._input = b""
         if self._frame.eof:
             self._input, self._frame = self._frame.unused_data, None
+
+    _started = False
 
 
 class BlockReader:
@@ -226,7 +273,7 @@ class BlockReader:
         """
         length = len(self._rest)
         while len(buffer) < length + self._padding + 4:
-            buffer = _larger(buffer)
+            buffer = _larger(buffer, self._source)
         buffer[:length] = self._rest
         while True:
             length = self._read(buffer, length)
@@ -235,7 +282,7 @@ class BlockReader:
                 self._rest = bytes(memoryview(buffer)[cut:length])
                 buffer[cut : cut + self._padding] = b" " * self._padding
                 return buffer, cut
-            buffer = _larger(buffer)
+            buffer = _larger(buffer, self._source)
 
     def close(self) -> None:
         """Close the source that is open, if any."""
@@ -293,7 +340,10 @@ def _cut(buffer: bytearray, length: int) -> int:
     return cut or max(buffer.rfind(space, 0, length) for space in (b" ", b"\t", b"\r", b"\x0b", b"\x0c")) + 1
 
 
-def _larger(buffer: bytearray) -> bytearray:
+def _larger(buffer: bytearray, source: Source | None) -> bytearray:
     if len(buffer) > LONGEST_TOKEN:
-        raise CorpusError("a single token is longer than a gigabyte: is this text, with white space between words?")
+        where = "" if source is None else f"{source.name}: "
+        raise CorpusError(
+            f"{where}a single token is longer than a gigabyte: is this text, with white space between words?"
+        )
     return buffer + bytes(len(buffer))
