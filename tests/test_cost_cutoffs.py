@@ -18,7 +18,7 @@ from w2v.cost import Step, StepCosts, builtin, choose_cutoffs, head_floor, resol
 from w2v.cost.inputs import ReachedInputs, clumping
 from w2v.cost.search import cheapest
 from w2v.cost.zipf import zipf_shares
-from w2v.errors import ConfigError
+from w2v.errors import ConfigError, TrainingError
 from w2v.objectives import CorpusShape
 from w2v.objectives.block_layout import adaptive_layout, projected_size
 
@@ -224,7 +224,7 @@ def test_one_word_and_no_pairs_are_refused():
     with pytest.raises(ConfigError, match="needs two words"):
         choose_cutoffs(np.ones(1), pairs=9, pairs_per_token=2.0, **step)
     for pairs, per_token in ((0, 2.0), (9, 0.0)):
-        with pytest.raises(ConfigError, match="has no pair"):
+        with pytest.raises(TrainingError, match="has no pair"):
             choose_cutoffs(zipf_shares(5), pairs=pairs, pairs_per_token=per_token, **step)
 
 

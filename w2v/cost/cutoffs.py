@@ -74,7 +74,7 @@ class StepCosts:
 
     shares: (V,) float64, each word's share of the sub-sampled stream, by falling frequency; pairs: N of a batch
     (windows for CBOW); pairs_per_token: m, mean pairs of a kept token; size: D. Raises ConfigError on a vocabulary of
-    one word, and where there are no pairs.
+    one word, TrainingError where there are no pairs.
     """
 
     def __init__(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from w2v.errors import ConfigError
+from w2v.errors import TrainingError
 
 # Shares within one part in a hundred of each other are counted as one: the sum moves by about 1e-5 of itself.
 _GROUP_WIDTH = 0.01
@@ -48,11 +48,11 @@ class ReachedInputs:
     def __init__(self, shares: np.ndarray, pairs: float, pairs_per_token: float, cbow: bool = False) -> None:
         """Tabulate U. shares: (V,) float64, sums to 1; pairs: N (windows for CBOW); pairs_per_token: m.
 
-        Raises ConfigError where there are no pairs.
+        Raises TrainingError where there are no pairs.
         """
         self._pairs, self._per_token, self._cbow = float(pairs), float(pairs_per_token), cbow
         if not (self._pairs > 0 and self._per_token > 0):
-            raise ConfigError(
+            raise TrainingError(
                 "the corpus has no pair to learn from: use longer lines, a lower --min-count or --sample 0"
             )
         if cbow:

@@ -12,6 +12,9 @@ MOST_BATCH_PAIRS = 131_072
 # … but a short corpus needs steps to learn from: Adagrad moves by steps, not by pairs.
 STEPS_PER_EPOCH = 500
 FEWEST_BATCH_PAIRS = 1024
+# Words of a batch at most, however few of them sub-sampling keeps: what a batch is made of takes memory per word, and
+# its places are 32-bit.
+MOST_BATCH_TOKENS = 1 << 28
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ def pairs_per_token(config: TrainConfig, shape: CorpusShape) -> tuple[float, flo
     (n − d)₊ is ñ q^d with q = ñ / (1 + ñ): above 0 for short sentences too.
     """
     thresholds = keep_thresholds(shape.counts, config.sample).astype(np.float64)
-    kept = float((shape.counts * thresholds).sum() / (2**32 - 1) / max(1, shape.counts.sum()))
+    kept = float((shape.counts * thresholds).sum() / (2**32 - 1) / max(1.0, shape.counts.sum(dtype=np.float64)))
     if config.model == "cbow":
         return kept, 1.0
     length = kept * shape.tokens / max(1, shape.sentences)
@@ -49,4 +52,4 @@ def default_batch_pairs(config: TrainConfig, shape: CorpusShape) -> int:
 def tokens_per_batch(config: TrainConfig, shape: CorpusShape) -> int:
     """Words of the corpus, before sub-sampling, that give about ``config.batch_pairs`` pairs."""
     kept, pairs = pairs_per_token(config, shape)
-    return max(1, round(config.batch_pairs / max(1e-9, kept * pairs)))
+    return min(MOST_BATCH_TOKENS, max(1, round(config.batch_pairs / max(1e-9, kept * pairs))))

@@ -1,5 +1,6 @@
 """Hierarchical softmax over the Huffman tree of the counts."""
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -34,7 +35,7 @@ class HierarchicalSoftmax(RowWiseObjective):
         # The two queues need falling counts; a vocabulary that grew later is not in that order.
         order = np.argsort(-self.counts, kind="stable")
         # Counts of zero would be joined into a chain, one level a word.
-        build_huffman(np.maximum(self.counts[order], 1), parent, branch)
+        build_huffman(_joinable(self.counts[order]), parent, branch)
         parent[order], branch[order] = parent[:size].copy(), branch[:size].copy()
         offsets = np.empty(size + 1, np.int64)
         longest = path_lengths(parent, offsets)
@@ -69,3 +70,12 @@ class HierarchicalSoftmax(RowWiseObjective):
         # A running total's differences are the sums per path, also where a path is empty (a single word).
         running = np.concatenate([np.zeros((len(logits), 1)), np.cumsum(steps, axis=1)], axis=1)
         return running[:, self.tables.offsets[1:]] - running[:, self.tables.offsets[:-1]]
+
+
+def _joinable(counts: np.ndarray) -> np.ndarray:
+    """Counts of 1 or more whose sum fits int64, (V,) int64: halved as often as it takes, where they are huge.
+
+    A sum that wraps round would be the lightest node of all, and make the tree a chain.
+    """
+    halvings = max(0, math.ceil(math.log2(max(1.0, float(counts.sum(dtype=np.float64))))) - 62)
+    return np.maximum(counts >> halvings, 1)

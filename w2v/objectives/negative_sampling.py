@@ -48,7 +48,12 @@ class NegativeSampling(RowWiseObjective):
 
 
 def noise_distribution(counts: np.ndarray, power: float) -> np.ndarray:
-    """The probabilities (V,) float64 of the noise words, ∝ counts^power; words with a count of 0 are never drawn."""
+    """The probabilities (V,) float64 of the noise words, ∝ counts^power; words with a count of 0 are never drawn.
+
+    Where no word has a count, they are all alike.
+    """
     weights = np.zeros(counts.size)
-    np.power(counts, power, out=weights, where=counts > 0)
-    return weights / weights.sum()
+    # In float64 from the start: powers of whole numbers would wrap round, and know no negative exponent.
+    np.power(counts.astype(np.float64), float(power), out=weights, where=counts > 0)
+    total = weights.sum()
+    return weights / total if total > 0 else np.full(counts.size, 1 / counts.size)
