@@ -41,6 +41,11 @@ def parse_entries(text: str, tabs_in_words: bool = False) -> tuple[list[str], np
     return _parse_lines(text, tabs_in_words)
 
 
+def sums_up(counts: np.ndarray) -> bool:
+    """Whether the sum of ``counts`` (V,), none negative, fits 63 bits: shares are taken of it."""
+    return bool(counts.sum(dtype=np.float64) < 2.0**63)
+
+
 def _numbers(digits: list[str]) -> np.ndarray | None:
     """The int64 values of ``digits``; None where one of them is no count."""
     joined = "".join(digits)

@@ -12,6 +12,7 @@ from typing import Any
 from w2v.atomic import atomic_file, check_parent
 from w2v.comparison.shape import fault_of
 from w2v.errors import FormatError, OutputError
+from w2v.untrusted import read_json
 
 FORMAT, VERSION = "w2v-comparison", 1
 NAME = "compare.json"
@@ -79,7 +80,7 @@ def load_record(folder: Path) -> dict[str, Any]:
     """Read compare.json; raises FormatError where it is none, is another version's, or is not whole."""
     path = folder / NAME
     try:
-        record = json.loads(path.read_text("utf-8"))
+        record = read_json(path)
     except (OSError, ValueError) as error:
         raise FormatError(f"cannot read {path} ({error}): choose another folder") from None
     if not isinstance(record, dict) or record.get("format") != FORMAT:

@@ -7,13 +7,14 @@ import json
 import shutil
 import time
 import weakref
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 import numpy as np
 
 from w2v.corpus.vocabulary import Vocabulary
 from w2v.errors import CorpusError, VocabularyError
+from w2v.untrusted import check_plain, read_json, shortened
 
 LAYOUT = 1
 FORMAT = "w2v encoded corpus"
@@ -67,15 +68,15 @@ class EncodedCorpus:
         path = Path(path)
         start = time.perf_counter()
         try:
-            meta = json.loads((path / META).read_text("utf-8"))
+            meta = read_json(path / META)
             if meta["format"] != FORMAT or meta["layout"] != LAYOUT:
                 raise CorpusError(f"{path} was written by another version of w2v: encode the text again")
-            totals = CorpusTotals(**meta["totals"])
+            totals = _checked_totals(meta["totals"])
             vocabulary = vocabulary or Vocabulary.load(path / WORDS)
-            if (path / IDS).stat().st_size != 4 * totals.length or len(vocabulary) != meta["words"]:
+            if check_plain(path / IDS).st_size != 4 * totals.length or len(vocabulary) != meta["words"]:
                 raise CorpusError(f"{path} is not complete: remove it and encode the text again")
             ids = np.memmap(path / IDS, "<i4", "r")
-            if ids[0] < 0 or ids[-1] != -1 or not _in_range(ids, len(vocabulary)):
+            if ids[0] < 0 or ids[-1] != -1 or not _in_range(ids, len(vocabulary)) or vocabulary.counts.min() < 1:
                 raise CorpusError(f"{path} is damaged: remove it and encode the text again")
         except (OSError, ValueError, KeyError, TypeError, VocabularyError) as error:
             raise CorpusError(f"{path} is no encoded corpus ({error}): encode the text again") from None
@@ -106,6 +107,16 @@ class EncodedCorpus:
     def __exit__(self, *_: object) -> None:
         """Close."""
         self.close()
+
+
+def _checked_totals(values: dict[str, object]) -> CorpusTotals:
+    """The totals in ``values``; KeyError, TypeError or ValueError where one is missing or not of its kind."""
+    found = {each.name: values[each.name] for each in fields(CorpusTotals)}
+    for name, value in found.items():
+        right = isinstance(value, str) if name == "fingerprint" else type(value) is int and 0 <= value < 1 << 62
+        if not right:
+            raise ValueError(f"{name} is {shortened(value)}")
+    return CorpusTotals(**found)
 
 
 def _in_range(ids: np.ndarray, words: int) -> bool:

@@ -12,7 +12,8 @@ import numpy as np
 
 from w2v.atomic import atomic_file
 from w2v.errors import VocabularyError
-from w2v.word_counts import LineError, format_entries, parse_entries
+from w2v.untrusted import read_plain
+from w2v.word_counts import LineError, format_entries, parse_entries, sums_up
 
 
 class Vocabulary:
@@ -84,7 +85,7 @@ class Vocabulary:
         """
         path = Path(path)
         try:
-            text = path.read_bytes().decode("utf-8-sig")
+            text = read_plain(path).decode("utf-8-sig")
         except UnicodeDecodeError as error:
             raise VocabularyError(
                 f"{path}: byte {error.start} is not UTF-8: write the file with `w2v vocab`"
@@ -103,4 +104,6 @@ class Vocabulary:
         if len(vocabulary.index) != len(words):
             number, word = next((n, w) for n, w in enumerate(words) if vocabulary.index[w] != n)
             raise VocabularyError(f"{path}, line {number + 1}: the word {word!r} comes again later: keep one of them")
+        if not sums_up(counts):
+            raise VocabularyError(f"{path}: the counts add up to more than 63 bits hold: write it with `w2v vocab`")
         return vocabulary

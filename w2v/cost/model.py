@@ -16,12 +16,12 @@ import json
 import math
 import os
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 
 import numpy as np
 
 from w2v.atomic import atomic_file
 from w2v.errors import ConfigError, FormatError
+from w2v.untrusted import read_json, shortened
 
 FORMAT, VERSION = "w2v cost model", 1
 FORMULA = "seconds(k, B, d) = c + (alpha + beta d) max(k B, k0 B0) + gamma k d + delta B d"
@@ -115,7 +115,7 @@ class CostModel:
     def from_json(cls, path: str | os.PathLike) -> CostModel:
         """Read what ``to_json`` wrote; raises FormatError naming the file where it is not that, or is damaged."""
         try:
-            document = json.loads(Path(path).read_bytes().decode("utf-8"))
+            document = read_json(path)
         except OSError as error:
             raise FormatError(f"cannot read the cost model {path}: {error.strerror or error}") from None
         except ValueError:
@@ -145,9 +145,9 @@ def _parse(document: dict) -> CostModel:
     }
     texts = {name: _text(name, document[name]) for name in ("device", "created", "source")}
     if texts["device"].partition(" ")[0] not in ("cpu", "cuda"):
-        raise ValueError(f"device {texts['device']!r} is neither cpu nor cuda")
+        raise ValueError(f"device {shortened(texts['device'])} is neither cpu nor cuda")
     if not isinstance(document["versions"], dict):
-        raise ValueError(f"versions is {document['versions']!r}")
+        raise ValueError(f"versions is {shortened(document['versions'])}")
     versions = {_text("versions", name): _text("versions", value) for name, value in document["versions"].items()}
     measurements = tuple(
         Measurement(_whole("measurements", k), _whole("measurements", b), _whole("measurements", d), _number("s", s))
@@ -158,19 +158,19 @@ def _parse(document: dict) -> CostModel:
 
 def _number(name: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not (math.isfinite(value) and value >= 0):
-        raise ValueError(f"{name} is {value!r}")
+        raise ValueError(f"{name} is {shortened(value)}")
     return float(value)
 
 
 def _whole(name: str, value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"{name} is {value!r}")
+        raise ValueError(f"{name} is {shortened(value)}")
     return value
 
 
 def _text(name: str, value: object) -> str:
     if not isinstance(value, str):
-        raise ValueError(f"{name} is {value!r}")
+        raise ValueError(f"{name} is {shortened(value)}")
     return value
 
 

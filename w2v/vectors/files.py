@@ -82,7 +82,8 @@ def read_word2vec(
 def detect_format(path: str | os.PathLike) -> str:
     """``folder``, ``safetensors``, ``text`` or ``binary``; FormatError where ``path`` is none of them."""
     path = Path(path)
-    if not path.exists():
+    # os.path.exists says no to a name that the system cannot have, where Path.exists may raise.
+    if not os.path.exists(path):
         raise FormatError(f"no such file: {path}")
     if path.is_dir():
         return "folder"

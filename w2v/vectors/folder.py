@@ -12,7 +12,9 @@ import numpy as np
 
 from w2v.atomic import atomic_folder
 from w2v.errors import FormatError, OutputError
-from w2v.vectors.arrays import load_array, write_array
+from w2v.untrusted import read_json
+from w2v.vectors.array_writing import write_array
+from w2v.vectors.arrays import load_array
 from w2v.vectors.model_card import model_card
 from w2v.vectors.vocabulary_file import read_vocabulary, write_vocabulary
 
@@ -45,6 +47,14 @@ def is_model_folder(path: str | os.PathLike) -> bool:
         return _read_json(Path(path) / CONFIG).get("format") == FORMAT
     except FormatError:
         return False
+
+
+def read_config(path: str | os.PathLike) -> dict:
+    """The contents of ``config.json`` of a model folder; raises FormatError where it has none."""
+    config = _read_json(Path(path) / CONFIG)
+    if config.get("format") != FORMAT:
+        raise FormatError(f"{Path(path) / CONFIG}: not a w2v model's configuration")
+    return config
 
 
 def check_replaceable(path: str | os.PathLike) -> None:
@@ -118,7 +128,7 @@ def load_model_folder(path: str | os.PathLike, mmap: bool = True) -> ModelFolder
     Raises FormatError naming the file (and line) that is missing, malformed or of the wrong size.
     """
     folder = Path(path)
-    if not folder.exists():
+    if not os.path.exists(folder):
         raise FormatError(f"no such file: {path}")
     config = _read_json(folder / CONFIG)
     if config.pop("format", None) != FORMAT:
@@ -147,10 +157,10 @@ def load_model_folder(path: str | os.PathLike, mmap: bool = True) -> ModelFolder
 
 def _read_json(path: Path) -> dict:
     try:
-        value = json.loads(path.read_bytes().decode("utf-8"))
+        value = read_json(path)
     except OSError as error:
         raise FormatError(f"cannot read {path}: {error.strerror or error}") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         reason = str(error).splitlines()[0] if str(error) else "damaged"
         raise FormatError(f"{path}: not valid JSON: {reason}") from error
     if not isinstance(value, dict):

@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import time
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, fields
@@ -15,6 +16,9 @@ import numpy as np
 
 from w2v.atomic import atomic_file
 from w2v.cores import available_cores
+from w2v.errors import FormatError
+from w2v.untrusted import check_plain
+from w2v.vectors.arrays import array_of
 
 # Raise it whenever the meaning of what is kept changes: older files are then made anew.
 LAYOUT = 1
@@ -79,7 +83,8 @@ class IndexCache:
     def find(self, key: str, rows: int, size: int) -> Cells | None:
         """The cells of vectors (``rows``, ``size``); None where there are none, or what is there is damaged."""
         # Whatever a damaged file provokes in zipfile and in NumPy's parser of headers, it is no index of ours.
-        with suppress(Exception), np.load(self.path(key), allow_pickle=False) as arrays:
+        with suppress(Exception):
+            arrays = _members(self.path(key))
             if _description(arrays) == {"layout": LAYOUT, "vectors": key, "rows": rows, "dimensions": size}:
                 found = Cells(**{field.name: arrays[field.name] for field in fields(Cells)})
                 if found.fit(rows, size):
@@ -144,12 +149,31 @@ def _within(numbers: np.ndarray, end: int) -> bool:
     return not len(numbers) or (numbers.min() >= 0 and numbers.max() < end)
 
 
-def _description(arrays: np.lib.npyio.NpzFile) -> dict:
+def _members(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an ``.npz`` file by name; raises anything where it is none, or larger inside than outside.
+
+    Members are not compressed, and each is as long as its header says, so that no more memory is taken than the file
+    is long.
+    """
+    arrays = {}
+    size = check_plain(path).st_size
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+        if sum(member.file_size for member in members) > size:
+            raise FormatError(f"{path}: more inside than outside")
+        for member in members:
+            arrays[member.filename.removesuffix(".npy")] = array_of(archive.read(member), path)
+    return arrays
+
+
+def _description(arrays: dict[str, np.ndarray]) -> object:
     return json.loads(arrays["description"].tobytes())
 
 
 def _entry(path: Path) -> IndexEntry:
-    about: dict = {}
-    with suppress(Exception), np.load(path, allow_pickle=False) as arrays:
-        about = _description(arrays)
-    return IndexEntry(path, path.stat().st_size, about.get("rows"), about.get("dimensions"))
+    about: object = None
+    with suppress(Exception):
+        about = _description(_members(path))
+    rows, dimensions = ((about.get(name) if isinstance(about, dict) else None) for name in ("rows", "dimensions"))
+    whole = all(type(number) is int for number in (rows, dimensions))
+    return IndexEntry(path, path.stat().st_size, *((rows, dimensions) if whole else (None, None)))

@@ -69,7 +69,7 @@ def _checked(
     fits = (
         vectors.ndim == 2 and vectors.dtype == np.float32 and text.dtype == np.uint8 and text.ndim == 1
         and ends.dtype == np.int64 and ends.ndim == 1 and len(bounds) == len(vectors) + 1
-        and bool(np.all(np.diff(bounds) >= 0)) and bounds[-1] <= len(text)
+        and bool(np.all(bounds[1:] >= bounds[:-1])) and bounds[-1] <= len(text)
     )  # fmt: skip
     if not fits or (counts is not None and (counts.dtype != np.int64 or counts.shape != ends.shape)):
         raise FormatError(f"{path}: the tensors do not fit each other: the file is damaged")

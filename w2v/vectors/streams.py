@@ -16,10 +16,13 @@ from typing import BinaryIO
 
 from w2v.atomic import atomic_file
 from w2v.errors import FormatError, require
+from w2v.untrusted import check_plain
 
 _MAGIC = {b"\x1f\x8b": ".gz", b"BZh": ".bz2", b"\xfd7zXZ\0": ".xz", b"\x28\xb5\x2f\xfd": ".zst"}
 # gzip's own default of level 9 takes three times as long for 1 % of the size.
 _OPENERS = {".gz": partial(gzip.open, compresslevel=6), ".bz2": bz2.open, ".xz": lzma.open}
+# What decompressing may give: so many bytes of any file, and then so many for each of its bytes.
+_UNFOLDED_FREELY, _UNFOLDED_PER_BYTE = 64 << 20, 100
 COMPRESSIONS = (".gz", ".bz2", ".xz", ".zst")
 
 
@@ -40,15 +43,18 @@ def open_input(path: str | os.PathLike) -> Iterator[tuple[BinaryIO, int | None]]
     failures = (OSError, EOFError, zlib.error, lzma.LZMAError)
     compression = None
     try:
+        size = check_plain(path).st_size
         with open(path, "rb") as plain:
             magic = plain.read(6)
-            size = os.fstat(plain.fileno()).st_size
         compression = next((suffix for start, suffix in _MAGIC.items() if magic.startswith(start)), None)
         if compression == ".zst":
             zstandard = require("zstandard", "io", f"reading {path}")
             failures = (*failures, zstandard.ZstdError)
         with _opened(path, compression, "rb") as stream:
-            yield stream, size if compression is None else None
+            if compression is None:
+                yield stream, size
+            else:
+                yield _Unfolded(stream, path, compression, size), None
     except failures as error:
         if compression is None:
             raise FormatError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
@@ -64,10 +70,48 @@ def open_output(path: str | os.PathLike) -> Iterator[BinaryIO]:
         yield stream
 
 
+class _Unfolded(io.BufferedIOBase):
+    """Decompressed data, of which no more is read than vectors could have been compressed to.
+
+    Decimals of vectors shrink to a third or so, and even vectors of a few different values to a tenth; a file of a
+    kilobyte that unfolds to a gigabyte was made for harm.
+    """
+
+    def __init__(self, stream: BinaryIO, path: object, compression: str, size: int) -> None:
+        self._stream, self._path, self._compression = stream, path, compression
+        self._most = max(_UNFOLDED_FREELY, _UNFOLDED_PER_BYTE * size)
+        self._left = self._most
+
+    def readable(self) -> bool:
+        """Always."""
+        return True
+
+    def read(self, size: int | None = -1) -> bytes:
+        """As of any stream; FormatError where it has given more than its compressed size justifies."""
+        return self._counted(self._stream.read(self._asked(size)))
+
+    def readline(self, size: int | None = -1) -> bytes:
+        """As of any stream; see ``read``."""
+        return self._counted(self._stream.readline(self._asked(size)))
+
+    def _asked(self, size: int | None) -> int:
+        return self._left + 1 if size is None or size < 0 else min(size, self._left + 1)
+
+    def _counted(self, data: bytes) -> bytes:
+        self._left -= len(data)
+        if self._left < 0:
+            raise FormatError(
+                f"{self._path}: unfolds to more than {self._most >> 20:,} MB, far more than vectors shrink to: "
+                f"decompress it with a tool for {self._compression} first if you trust it"
+            )
+        return data
+
+
 def _opened(path: str | os.PathLike, compression: str | None, mode: str) -> BinaryIO:
     if compression is None:
         return open(path, mode)
     if compression == ".zst":
-        return require("zstandard", "io", f"opening {path}").open(path, mode)
-    opened = _OPENERS[compression](path, mode)
+        opened = require("zstandard", "io", f"opening {path}").open(path, mode)
+    else:
+        opened = _OPENERS[compression](path, mode)
     return io.BufferedReader(opened, 1 << 20) if mode == "rb" else opened

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from w2v.errors import FormatError
+from w2v.untrusted import read_plain
 from w2v.vectors.words import LINE_END, encode_words, writable_words
-from w2v.word_counts import LineError, format_entries, parse_entries
+from w2v.word_counts import LineError, format_entries, parse_entries, sums_up
 
 
 def write_vocabulary(path: Path, words: Sequence[str], counts: np.ndarray) -> None:
@@ -22,7 +23,7 @@ def write_vocabulary(path: Path, words: Sequence[str], counts: np.ndarray) -> No
 def read_vocabulary(path: Path) -> tuple[list[str], np.ndarray]:
     """The words and int64 counts (V,) of ``path``; FormatError names the line that is malformed."""
     try:
-        text = path.read_bytes().decode("utf-8", "surrogateescape")
+        text = read_plain(path).decode("utf-8", "surrogateescape")
     except OSError as error:
         raise FormatError(f"cannot read {path}: {error.strerror or error}") from error
     if text and not text.endswith("\n"):
@@ -33,4 +34,6 @@ def read_vocabulary(path: Path) -> tuple[list[str], np.ndarray]:
         raise FormatError(f"{path}, line {error.number}: expected a word, a tab and a count") from None
     if len(set(words)) != len(words):
         raise FormatError(f"{path}: a word occurs twice: the file is damaged")
+    if not sums_up(counts):
+        raise FormatError(f"{path}: the counts add up to more than 63 bits hold: the file is damaged")
     return words, counts

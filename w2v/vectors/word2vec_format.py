@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,7 +30,7 @@ def load(
     no_header: bool,
 ) -> KeyedVectors:
     """See ``KeyedVectors.load_word2vec_format``."""
-    if not Path(fname).exists():
+    if not os.path.exists(fname):
         raise FormatError(f"no such file: {fname}")
     if binary and no_header:
         raise FormatError(f"{fname}: a binary file without a header cannot be read: its dimensions are unknown")
@@ -55,7 +54,13 @@ def _read_counts(path: str | os.PathLike, encoding: str, unicode_errors: str) ->
                 continue
             if len(fields) != 2 or not fields[1].isdigit() or len(fields[1]) > 18:
                 raise FormatError(f"{path}, line {number}: expected a word and its count")
-            counts.setdefault(fields[0].decode(encoding, unicode_errors), int(fields[1]))
+            try:
+                word = fields[0].decode(encoding, unicode_errors)
+            except UnicodeDecodeError:
+                raise FormatError(
+                    f"{path}, line {number}: a word is not {encoding}: pass unicode_errors='replace'"
+                ) from None
+            counts.setdefault(word, int(fields[1]))
     return counts
 
 
