@@ -33,6 +33,18 @@ def counted(path, max_words, monkeypatch, block=1 << 12, least_long=1 << 12, per
     return counting, *most
 
 
+def test_long_rare_words_do_not_crowd_out_short_ones(tmp_path, monkeypatch):
+    path = tmp_path / "text.txt"
+    path.write_text("".join(f"{number:0500d} word{number % 100}\n" for number in range(1000)))
+    counting, most_words, most_long = counted(path, 300, monkeypatch)
+    assert counting.pruned
+    assert most_long <= 64 * 300
+    kept = dict(
+        zip(counting.table.join(np.arange(len(counting.table))).decode().split(), counting.table.counts, strict=True)
+    )
+    assert all(kept[f"word{number}"] == 10 for number in range(100))
+
+
 @pytest.mark.parametrize(("length", "words_met"), [(5, 20_000), (60, 5_000), (1000, 500), (10_000, 60)])
 def test_max_vocab_size_bounds_words_and_the_bytes_of_long_ones(tmp_path, monkeypatch, length, words_met):
     path = tmp_path / "text.txt"
@@ -61,24 +73,25 @@ def test_long_words_below_the_bound_are_all_kept(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("bound", "long_bytes", "left"),
     [
-        (4, 1000, {"a", "b", "x" * 20, "y" * 30}),
-        (3, 1000, {"a", "x" * 20}),  # b and y occur as often: they go together
-        (4, 30, {"a", "x" * 20}),
-        (4, 50, {"a", "b", "x" * 20, "y" * 30}),
-        (4, 19, {"a"}),
-        (1, 1000, {"a"}),
-        (9, 0, {"a"}),
+        (5, 1000, ["a", "x", "y", "b", "c"]),
+        (4, 1000, ["a", "x", "y", "b"]),
+        (3, 1000, ["a", "x"]),  # b and y occur as often: they go together
+        (4, 49, ["a", "x", "b"]),
+        (4, 50, ["a", "x", "y", "b"]),
+        (5, 19, ["a", "b", "c"]),
+        (1, 1000, ["a"]),
+        (9, 0, ["a", "b", "c"]),
     ],
 )
-def test_the_threshold_is_the_least_that_fits(bound, long_bytes, left):
-    counts = {"a": 9, "x" * 20: 5, "y" * 30: 3, "b": 3, "c": 1}
+def test_the_thresholds_are_the_least_that_fit(bound, long_bytes, left):
+    spelled = {"x": "x" * 20, "y": "y" * 30}
+    counts = {"a": 9, "x": 5, "y": 3, "b": 3, "c": 1}
     table = WordTable()
-    table.add(Block.of("".join(f"{word} " * count for word, count in counts.items()).encode()))
-    threshold = table.threshold_for(bound, long_bytes)
-    table.prune(threshold)
-    kept = set(table.join(np.arange(len(table))).decode().split())
-    assert kept == left
-    assert threshold in {0, *counts.values()}
+    table.add(Block.of("".join(f"{spelled.get(word, word)} " * count for word, count in counts.items()).encode()))
+    table.prune(*table.thresholds_for(bound, long_bytes))
+    kept = table.join(np.arange(len(table))).decode().split()
+    assert sorted(kept) == sorted(spelled.get(word, word) for word in left)
+    assert table.long_bytes == sum(len(word) for word in kept if len(word) > 16)
 
 
 @pytest.mark.parametrize("refused", ["asked", "allocated"])

@@ -148,8 +148,8 @@ class _PlacedBlock(Block):
 class CountPass(TextPass):
     """Counts every word; prunes rare ones where ``max_words`` is exceeded, by a threshold that only rises.
 
-    Words longer than 16 bytes take memory by their length: they may hold LONG_BYTES each on average, or LEAST_LONG
-    in all, before rare ones go.
+    Words longer than 16 bytes take memory by their length: together they may hold LONG_BYTES for each of
+    ``max_words``, or LEAST_LONG, before the rare ones among them go, by a threshold of their own.
     """
 
     LONG_BYTES, LEAST_LONG = 64, 64 << 20
@@ -165,7 +165,7 @@ class CountPass(TextPass):
         self.pruned = False
         self._max_words = max_words
         self._max_long = 0 if max_words is None else max(self.LEAST_LONG, self.LONG_BYTES * max_words)
-        self._threshold = 0
+        self._threshold = self._long_threshold = 0
 
     def _commit(self, block: _PlacedBlock) -> None:
         self.table.add(block)
@@ -179,10 +179,14 @@ class CountPass(TextPass):
         """Forget rare words; the ids noted so far lose their meaning, so no more are noted."""
         self.pruned = True
         self._noting = False
-        # The most frequent word that has to go decides, and the threshold rises by one at least.
-        self._threshold = max(self._threshold + 1, self.table.threshold_for(self._max_words, self._max_long))
+        # The most frequent word that has to go decides, and a threshold in use rises by one at least.
+        above, above_long = self.table.thresholds_for(self._max_words, self._max_long)
+        if above:
+            self._threshold = above = max(self._threshold + 1, above)
+        if above_long:
+            self._long_threshold = above_long = max(self._long_threshold + 1, above_long)
         self._account(1)
-        self.table.prune(self._threshold)
+        self.table.prune(above, above_long)
         self._account(-1)
 
     def run(self, threads: int, progress: Callable[[int], None] | None = None) -> None:

@@ -177,24 +177,30 @@ class WordTable:
         kernel.join_words(self._entries, self._arena, rows, out)
         return out.tobytes()
 
-    def threshold_for(self, words: int, long_bytes: int) -> int:
-        """The least number for ``prune`` that leaves at most ``words`` words, and ``long_bytes`` of long ones."""
+    def thresholds_for(self, words: int, long_bytes: int) -> tuple[int, int]:
+        """The least numbers for ``prune`` that leave at most ``words`` words, and ``long_bytes`` of long ones."""
         counts = self.counts
-        threshold = 0
+        above = above_long = 0
         if len(counts) > words:
             last = len(counts) - words - 1
-            threshold = int(np.partition(counts, last)[last])
+            above = int(np.partition(counts, last)[last])
         if self.long_bytes > long_bytes:
             falling = np.argsort(-counts)
-            lengths = self._entries[falling, 2].view(np.int64)
-            held = np.cumsum(np.where(lengths > INLINE, lengths, 0))
-            # Words of one count go or stay together.
-            threshold = max(threshold, int(counts[falling[np.searchsorted(held, long_bytes, side="right")]]))
-        return threshold
+            held = np.cumsum(np.where(self._is_long[falling], self._entries[falling, 2], 0))
+            above_long = int(counts[falling[np.searchsorted(held, long_bytes, side="right")]])
+        return above, above_long
 
-    def prune(self, above: int) -> None:
-        """Forget the words that occur ``above`` times or less; the others get new rows."""
-        rows = np.flatnonzero(self.counts > above)
+    @property
+    def _is_long(self) -> np.ndarray:
+        return self._entries[: len(self), 2] > INLINE
+
+    def prune(self, above: int, above_long: int = 0) -> None:
+        """Forget the words that occur ``above`` times or less, or, longer than 16 bytes, ``above_long`` times.
+
+        The others get new rows.
+        """
+        counts = self.counts
+        rows = np.flatnonzero((counts > above) & ~(self._is_long & (counts <= above_long)))
         self._sizes[1] = kernel.keep_words(self._entries, self._arena, rows)
         self._sizes[0] = len(rows)
         self._slots.fill(0)
