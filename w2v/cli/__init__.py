@@ -2,7 +2,6 @@
 
 import errno
 import os
-import signal
 import sys
 
 import click
@@ -18,7 +17,7 @@ from w2v.cli.eval import evaluate
 from w2v.cli.explore import explore
 from w2v.cli.export import export
 from w2v.cli.info import info
-from w2v.cli.options import stop_on_terminate
+from w2v.cli.interruptions import exit_code, stop_on_terminate
 from w2v.cli.phrases import phrases
 from w2v.cli.similar import similar
 from w2v.cli.train import train
@@ -52,7 +51,7 @@ for _command in (
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line and exit: 0 done, 1 a reported error, 2 usage, 130 after Ctrl-C."""
+    """Run the command line and exit: 0 done, 1 a reported error, 2 usage, 130 after Ctrl-C, 143 after SIGTERM."""
     stop_on_terminate()
     try:
         cli.main(args=arguments, prog_name="w2v", standalone_mode=False)
@@ -60,9 +59,10 @@ def main(arguments: list[str] | None = None) -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("w2v: interrupted", err=True)
-        sys.exit(128 + signal.SIGINT)
+    except (click.Abort, KeyboardInterrupt) as error:
+        cause = error.__cause__ or error  # click makes an Abort of Ctrl-C
+        click.echo(f"w2v: interrupted{f': {cause}' if str(cause) else ''}", err=True)
+        sys.exit(exit_code(cause))
     except ConfigError as error:
         click.echo(f"w2v: {error}", err=True)
         sys.exit(2)

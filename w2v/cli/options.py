@@ -3,7 +3,6 @@
 import json
 import math
 import os.path
-import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -136,12 +135,3 @@ def _cell(value: object) -> str:
     if value is None:
         return ""
     return f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
-def stop_on_terminate() -> None:
-    """Let SIGTERM unwind like Ctrl-C, so that temporary files go."""
-
-    def interrupt(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, interrupt)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from w2v.cli.interruptions import HeldInterruptions
 from w2v.cli.options import (
     cache_options,
     combine,
@@ -31,6 +32,10 @@ _objective_options = combine(
 )  # fmt: skip
 
 
+def _warn(line: str) -> None:
+    click.echo(f"w2v: warning: {line}", err=True)
+
+
 @click.command()
 @corpus_argument
 @click.option(
@@ -53,6 +58,11 @@ _objective_options = combine(
 @click.option(
     "--tensorboard", type=_Path, metavar="DIR", help="Write event files for TensorBoard (extra: tensorboard)."
 )
+@click.option(
+    "--checkpoint-minutes", type=float, default=10.0, show_default=True, metavar="MINUTES",
+    help="Save the run this often in OUT.checkpoint, and on Ctrl-C and SIGTERM.",
+)  # fmt: skip
+@click.option("--resume", is_flag=True, help="Go on from the checkpoint of an earlier run with the same options.")
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 def train(
     corpus: tuple[str, ...],
@@ -63,6 +73,8 @@ def train(
     progress: bool | None,
     metrics_jsonl: Path | None,
     tensorboard: Path | None,
+    checkpoint_minutes: float,
+    resume: bool,
     quiet: bool,
     no_shortlist: bool,
     **hyper_parameters: object,
@@ -81,7 +93,9 @@ def train(
     from w2v.cli.text_progress import TextBar
     from w2v.corpus import CorpusOptions, encode_corpus
     from w2v.likelihood import heldout_line
-    from w2v.training import MetricsFile, PhaseClock, TensorBoardLog, train
+    from w2v.training import Checkpoints, MetricsFile, PhaseClock, TensorBoardLog, train
+    from w2v.training.checkpoints import checkpoint_path
+    from w2v.training.finished import finished_run
     from w2v.training.progress import TrainingBar
     from w2v.vectors.files import check_output
 
@@ -91,18 +105,23 @@ def train(
     for written in filter(None, (out, metrics_jsonl)):
         refuse_same_file(written, [*corpus, *([vocab_file] if vocab_file else [])])
     for log in filter(None, (metrics_jsonl, tensorboard)):
-        refuse_inside(log, [out, *corpus])
+        refuse_inside(log, [out, checkpoint_path(out), *corpus])
     check_output(out)
     logs = []
     if metrics_jsonl is not None:
-        logs.append(MetricsFile(metrics_jsonl, say=lambda line: click.echo(f"w2v: warning: {line}", err=True)))
+        logs.append(MetricsFile(metrics_jsonl, say=_warn))
     if tensorboard is not None:
         logs.append(TensorBoardLog(tensorboard))
     choose_device(config.device)
     if config.device == "auto" and (hint := auto_hint()):
         say(hint)
 
-    with threadpool_limits(config.threads), TextBar(corpus, shown) as text_bar:
+    checkpoints = Checkpoints(
+        out, checkpoint_minutes, resume=resume, interruptions=HeldInterruptions(), say=say, warn=_warn
+    )
+    with threadpool_limits(config.threads), checkpoints, TextBar(corpus, shown) as text_bar:
+        checkpoints.require_same_options(config)
+        finished = finished_run(out, config) if resume and checkpoints.found is None else None
         encoded = encode_corpus(
             list(corpus),
             CorpusOptions(
@@ -120,13 +139,19 @@ def train(
         )
         text_bar.close()
         try:
+            if finished is not None:
+                finished.require_same_corpus(encoded)
+                say(f"{out} is finished: there is nothing to resume")
+                return
             bar = TrainingBar(config.epochs, shown)
             try:
-                model = train(config, encoded, clock=clock, callbacks=[bar, *logs], say=say)
+                model = train(config, encoded, clock=clock, callbacks=[bar, *logs], checkpoints=checkpoints, say=say)
             finally:
                 for shown_to in (bar, *logs):
                     shown_to.close()
-            model.save(out)
+            with checkpoints.keeping():
+                model.save(out)
+            checkpoints.remove()
         finally:
             encoded.close()
     record = model.training

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 PHASES = ("read", "encode", "upload", "compile", "train", "evaluate", "save")
@@ -34,6 +34,12 @@ class PhaseClock:
     def add(self, name: str, seconds: float) -> None:
         """Add time that was measured elsewhere."""
         self._seconds[name] += seconds
+
+    def go_on_from(self, seconds: Mapping[str, float]) -> None:
+        """Add what an earlier part of the same run took: seconds by phase, and their ``total``."""
+        for name in PHASES:
+            self.add(name, seconds[name])
+        self._begin -= seconds["total"]
 
     def seconds(self) -> dict[str, float]:
         """All phases so far, the one that is running included, and the total."""

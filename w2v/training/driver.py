@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -20,8 +21,10 @@ from w2v.errors import DeviceError
 from w2v.objectives import CorpusShape, make_objective, resolve_for_corpus
 from w2v.objectives.heldout_pairs import target_counts, unigram_nll
 from w2v.training.callbacks import TrainingCallback
+from w2v.training.checkpoints import Checkpoints
 from w2v.training.clock import PhaseClock, peak_memory_bytes
 from w2v.training.run import TrainingRun
+from w2v.training.same_run import FREE
 
 if TYPE_CHECKING:
     from w2v.corpus import EncodedCorpus
@@ -29,13 +32,14 @@ if TYPE_CHECKING:
 
 @dataclass
 class TrainedModel:
-    """What a run leaves: resolved configuration, vocabulary, parameters and the training record.
+    """What a run leaves: configuration, vocabulary, parameters and the training record.
 
-    input_vectors: (V, D) float32; output_parameters: the objective's arrays by name; training: the contents of
-    ``training.json`` but for the seconds of saving.
+    config: resolved; asked: as it was given; input_vectors: (V, D) float32; output_parameters: the objective's arrays
+    by name; training: the contents of ``training.json`` but for the seconds of saving.
     """
 
     config: TrainConfig
+    asked: TrainConfig
     words: list[str]
     counts: np.ndarray
     input_vectors: np.ndarray
@@ -49,6 +53,7 @@ class TrainedModel:
 
         return {
             **self.config.to_dict(),
+            "asked": self.asked.to_dict(),
             "w2v_version": __version__,
             "numpy_version": np.__version__,
             "numba_version": numba.__version__,
@@ -85,18 +90,25 @@ def train(
     *,
     clock: PhaseClock | None = None,
     callbacks: Sequence[TrainingCallback] = (),
+    checkpoints: Checkpoints | None = None,
     say: Callable[[str], None] = lambda message: None,
 ) -> TrainedModel:
-    """Train on an encoded corpus from fresh parameters. say: gets lines for people about how the training runs.
+    """Train on an encoded corpus, from fresh parameters or from a checkpoint.
+
+    checkpoints: where the run is saved, and what it goes on from; the seconds of all its parts count together. say:
+    gets lines for people about how the training runs.
 
     Held-out sentences count in the vocabulary and its tables, and nowhere else in training; choosing them counts as
     encoding, their loss as evaluation.
 
-    Raises TrainingError where the corpus has nothing to learn from or the parameters stop being finite, DeviceError
-    where the device is not usable. KeyboardInterrupt passes through.
+    Raises TrainingError where the corpus has nothing to learn from, the parameters stop being finite or the
+    checkpoint is of another run, DeviceError where the device is not usable. KeyboardInterrupt passes through.
     """
-    config = replace(config.resolved(), threads=config.threads or available_cores())
+    asked, config = config, replace(config.resolved(), threads=config.threads or available_cores())
     clock = clock or PhaseClock()
+    resumed = None if checkpoints is None else checkpoints.begin(asked, corpus)
+    if resumed is not None:
+        clock.go_on_from(resumed.seconds)
     for name in ("read", "encode", "compile"):
         clock.add(name, corpus.seconds.get(name, 0.0))
     ids, heldout_ids = _split(config, corpus, clock)
@@ -106,12 +118,17 @@ def train(
     with clock.phase("compile"):
         shape = CorpusShape(corpus.vocabulary.counts, tokens, corpus.sentences - heldout_sentences)
         device = choose_device(config.device)
-        config = resolve_for_corpus(config, shape, device, say)
+        if resumed is None:
+            config = resolve_for_corpus(config, shape, device, say)
+        else:  # what was chosen for the corpus stays; where to train may change
+            config = replace(resumed.config, **{name: getattr(config, name) for name in FREE})
         used = device_memory_in_use(device)
         objective = make_objective(config, corpus.vocabulary.counts)
         backend = make_backend(config, objective)
         backend.compile()
         backend.initialise()
+        if resumed is not None:
+            resumed.load_into(backend)
     for note in backend.notes:
         say(note)
     with clock.phase("upload"):
@@ -122,19 +139,21 @@ def train(
         corpus.vocabulary,
         tokens,
         clock=clock,
-        callbacks=callbacks,
+        callbacks=callbacks if checkpoints is None else [*callbacks, checkpoints],
         heldout=lambda: backend.heldout_nll(heldout_ids) if heldout_ids.size else None,
+        state=None if resumed is None else resumed.state,
     )
     reports = run.train(ids)
-    with clock.phase("evaluate"):
-        try:
-            heldout_nll, heldout_unigram_nll = _heldout_losses(run, corpus, heldout_ids)
-        except DeviceError as error:  # what was trained is worth keeping
-            say(f"the held-out sentences were not evaluated: {error}")
-            heldout_nll, heldout_unigram_nll = None, None
-    device_memory = None if used is None else device_memory_in_use(device) - used
-    with clock.phase("save"):
-        parameters = backend.parameters()
+    with nullcontext() if checkpoints is None else checkpoints.keeping():
+        with clock.phase("evaluate"):
+            try:
+                heldout_nll, heldout_unigram_nll = _heldout_losses(run, corpus, heldout_ids)
+            except DeviceError as error:  # what was trained is worth keeping
+                say(f"the held-out sentences were not evaluated: {error}")
+                heldout_nll, heldout_unigram_nll = None, None
+        device_memory = None if used is None else device_memory_in_use(device) - used
+        with clock.phase("save"):
+            parameters = backend.parameters()
     seconds = clock.seconds()
     pairs = sum(report.pairs for report in reports)
     training = {
@@ -150,6 +169,8 @@ def train(
         "device": backend.device,
         "corpus": {
             "fingerprint": corpus.fingerprint,
+            "vocabulary": corpus.vocabulary.fingerprint,
+            "words": len(corpus.vocabulary),
             "tokens": corpus.tokens,
             "raw_tokens": corpus.raw_tokens,
             "sentences": corpus.sentences,
@@ -160,6 +181,7 @@ def train(
     }
     return TrainedModel(
         config=config,
+        asked=asked,
         words=corpus.vocabulary.words,
         counts=corpus.vocabulary.counts,
         input_vectors=parameters.pop("input_vectors"),

@@ -32,9 +32,9 @@ class Intervals:
         self._shown_at = self._trained = 0.0
         self._before = EpochReport()
 
-    def begin(self) -> None:
-        """The run begins now."""
-        self._shown_at, self._trained, self._before = time.monotonic(), 0.0, EpochReport()
+    def begin(self, run: TrainingRun) -> None:
+        """The run begins, or goes on, now."""
+        self._shown_at, self._trained, self._before = time.monotonic(), run.train_seconds, run.totals
 
     def figures(self, run: TrainingRun, whatever: bool = False) -> dict[str, float | int | None] | None:
         """The figures since the last ones; None where it is too early (unless ``whatever``) or nothing was done."""
@@ -66,7 +66,9 @@ class MetricsFile(TrainingCallback):
     A report has epochs (how many are done, with the fraction), seconds (of training), words, kept_words, pairs (all
     since the run began), loss (nats per pair since the report before), learning_rate and words_per_second (since the
     report before). An epoch has its mean loss; the held-out likelihood is in ``training.json``. Lines are whole as
-    soon as they are there, so that the file can be followed. An older file is replaced when training begins.
+    soon as they are there, so that the file can be followed. An older file is replaced when training begins; a run
+    that goes on from a checkpoint adds to it: a line ``resume`` says from how many epochs, and what lines before it
+    say of later ones was done again.
     """
 
     def __init__(
@@ -90,12 +92,14 @@ class MetricsFile(TrainingCallback):
 
     def on_train_begin(self, run: TrainingRun) -> None:
         """Open the file."""
+        resumed = run.epochs_done > 0
         try:
-            self._file = open(self._path, "w", encoding="utf-8")  # noqa: SIM115 (open for the run)
+            self._file = open(self._path, "a" if resumed else "w", encoding="utf-8")  # noqa: SIM115 (open for the run)
         except OSError as error:
             raise OutputError(f"cannot write {self._path}: {error.strerror or error}") from error
-        self._intervals.begin()
-        self._write("begin", {"device": run.device, "tokens": run.tokens, "config": run.config.to_dict()})
+        self._intervals.begin(run)
+        begin = {"device": run.device, "tokens": run.tokens, "config": run.config.to_dict()}
+        self._write(*(("resume", {"epochs": run.epochs_done, **begin}) if resumed else ("begin", begin)))
 
     def on_report(self, run: TrainingRun) -> None:
         """A line, where the interval is over."""

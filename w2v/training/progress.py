@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 
 from tqdm import tqdm
@@ -34,6 +35,8 @@ class TrainingBar(TrainingCallback):
     def on_train_begin(self, run: TrainingRun) -> None:
         """Cover the words of all epochs, without those of held-out sentences."""
         self._bar.total = run.tokens * self.epochs
+        self._bar.n = self._bar.initial = run.totals.words  # of an earlier part of the run
+        self._bar.last_print_n = self._bar.n
 
     def on_report(self, run: TrainingRun) -> None:
         """Show the sums so far of an epoch."""
@@ -46,6 +49,10 @@ class TrainingBar(TrainingCallback):
         self._bar.set_description_str(f"epoch {run.epoch + 1}/{self.epochs}", refresh=False)
         self._bar.set_postfix_str(f"loss {report.mean_loss:.4f}, alpha {report.learning_rate:.5f}", refresh=False)
         self._bar.update(done - self._bar.n)
+
+    def write(self, line: str) -> None:
+        """Print a line above the bar."""
+        self._bar.write(line, file=sys.stderr)
 
     def close(self) -> None:
         """End the line."""

@@ -116,6 +116,10 @@ class TrainingRun:
         """Wall-clock seconds of training alone, without what callbacks took."""
         return self.clock.seconds()["train"]
 
+    def done_at(self, state: RunState) -> float:
+        """Epochs that were done in a state of this run, with the fraction of the one that was going on."""
+        return len(state.reports) + min(1.0, state.report.words / max(1, self.tokens))
+
     def state(self) -> RunState:
         """Where training can go on, while it stands still."""
         if len(self.reports) > self.epoch:

@@ -36,7 +36,7 @@ class TensorBoardLog(TrainingCallback):
         """Open the event file."""
         self._folder.mkdir(parents=True, exist_ok=True)
         self._writer = self._summary.Writer(str(self._folder))
-        self._intervals.begin()
+        self._intervals.begin(run)
 
     def on_report(self, run: TrainingRun) -> None:
         """A point of each curve, where the interval is over."""

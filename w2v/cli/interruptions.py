@@ -1,0 +1,66 @@
+"""Ctrl-C and SIGTERM: as exceptions, and held back where something is to be saved first."""
+
+from __future__ import annotations
+
+import signal
+from types import FrameType
+
+NUMBERS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, which unwinds like Ctrl-C, so that temporary files go."""
+
+
+def exit_code(error: BaseException) -> int:
+    """What a shell expects of a process that a signal ended: 130 for Ctrl-C, 143 for SIGTERM."""
+    return 128 + (signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT)
+
+
+def stop_on_terminate() -> None:
+    """Let SIGTERM unwind like Ctrl-C, unless it is ignored."""
+    if signal.getsignal(signal.SIGTERM) is not signal.SIG_IGN:
+        signal.signal(signal.SIGTERM, _raise)
+
+
+class HeldInterruptions:
+    """While held, the first signal is noted, for ``noted`` to tell; the second one interrupts at once."""
+
+    def __init__(self) -> None:
+        """Nothing is held."""
+        self._number: int | None = None
+        self._handlers: dict[int, object] = {}
+
+    @property
+    def noted(self) -> bool:
+        """Whether a signal came while they were held."""
+        return self._number is not None
+
+    def hold(self) -> None:
+        """From now on the first signal is only noted; one that is ignored stays so. Called in the main thread."""
+        self._number = None
+        heeded = [number for number in NUMBERS if signal.getsignal(number) is not signal.SIG_IGN]
+        self._handlers = {number: signal.signal(number, self._note) for number in heeded}
+
+    def release(self) -> None:
+        """What it was before."""
+        handlers, self._handlers = self._handlers, {}
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+    def exception(self, message: str) -> KeyboardInterrupt:
+        """What the signal that was noted would have raised."""
+        return _exception(self._number, message)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self._number is not None:
+            _raise(number, frame)
+        self._number = number
+
+
+def _exception(number: int | None, *message: str) -> KeyboardInterrupt:
+    return Terminated(*message) if number == signal.SIGTERM else KeyboardInterrupt(*message)
+
+
+def _raise(number: int, frame: FrameType | None) -> None:
+    raise _exception(number)

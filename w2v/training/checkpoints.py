@@ -1,0 +1,220 @@
+"""When a run is saved, and where the next one takes it up."""
+
+from __future__ import annotations
+
+import os
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from w2v.config import TrainConfig
+from w2v.errors import ConfigError, OutputError, TrainingError
+from w2v.training.callbacks import TrainingCallback
+from w2v.training.checkpoint import Checkpoint, CheckpointFolder
+from w2v.training.run import RunState, TrainingRun
+from w2v.training.same_run import corpus_facts, different_corpora, different_options
+
+if TYPE_CHECKING:
+    from w2v.corpus import EncodedCorpus
+
+#: Minutes between two checkpoints, unless asked for otherwise.
+MINUTES = 10.0
+
+
+class Interruptions(Protocol):
+    """Holds back what would interrupt training (Ctrl-C, SIGTERM), so that a checkpoint can be saved first."""
+
+    def hold(self) -> None:
+        """From now on the first interruption is only noted."""
+
+    def release(self) -> None:
+        """From now on interruptions interrupt again."""
+
+    @property
+    def noted(self) -> bool:
+        """Whether there was one."""
+
+    def exception(self, message: str) -> BaseException:
+        """What the one that was noted would have raised, with a message for people."""
+
+
+def checkpoint_path(output: str | os.PathLike) -> Path:
+    """Where the checkpoints of an output are."""
+    path = Path(output)
+    return path.with_name(f"{path.name}.checkpoint")
+
+
+class Checkpoints(TrainingCallback):
+    """Saves a run every ``minutes`` and when it is interrupted, beside its output, so that it can go on from there.
+
+    They are in ``OUT.checkpoint`` (see ``checkpoint.py``), and go when the output is written. A checkpoint that
+    cannot be written ends no training: it is reported, and tried again. Use it as a context: it holds the folder's
+    lock.
+    """
+
+    def __init__(
+        self,
+        output: str | os.PathLike,
+        minutes: float = MINUTES,
+        *,
+        resume: bool = False,
+        interruptions: Interruptions | None = None,
+        say: Callable[[str], None] = lambda message: None,
+        warn: Callable[[str], None] = warnings.warn,
+    ) -> None:
+        """resume: go on from the checkpoint that is there. say: gets lines for people; warn: what went wrong.
+
+        Raises ConfigError.
+        """
+        if not minutes > 0:
+            raise ConfigError(f"--checkpoint-minutes {minutes:g} is out of range: use a number above 0")
+        self._say, self._warn = say, warn
+        self.found: Checkpoint | None = None
+        self._folder = CheckpointFolder(checkpoint_path(output))
+        self._seconds, self._resume = 60.0 * minutes, resume
+        self._interruptions = interruptions
+        self._due_at = float("inf")
+        self._asked: TrainConfig | None = None
+        self._corpus: dict[str, object] = {}
+        self._run: TrainingRun | None = None
+        self._saved: RunState | None = None
+
+    def __enter__(self) -> Checkpoints:
+        """Take the lock, and look for a checkpoint.
+
+        Raises OutputError where another run has the lock, or where a checkpoint is there and was not to be resumed.
+        """
+        self._folder.open()
+        try:
+            self.found = self._look()
+        except BaseException:
+            self._folder.close()
+            raise
+        return self
+
+    def _look(self) -> Checkpoint | None:
+        if self._resume:
+            return self._folder.latest()
+        if self._folder.holds_checkpoint():
+            raise OutputError(
+                f"{self._folder.path} is the checkpoint of a run that did not end: go on with --resume, or remove it "
+                "to train from the beginning"
+            )
+        return None
+
+    def __exit__(self, *_: object) -> None:
+        """Give the lock back."""
+        self._release()
+        self._folder.close()
+
+    def require_same_options(self, asked: TrainConfig) -> None:
+        """Raise TrainingError, naming what differs, where the checkpoint is of a run with other options."""
+        if self.found is not None:
+            self._refuse(different_options(self.found.asked, asked))
+
+    def begin(self, asked: TrainConfig, corpus: EncodedCorpus) -> Checkpoint | None:
+        """What to go on from, or None; a run of ``asked`` on ``corpus`` is about to begin.
+
+        Raises TrainingError, naming what differs, where the checkpoint is of another one.
+        """
+        self._asked, self._corpus = asked, corpus_facts(corpus)
+        if self.found is None:
+            if self._resume:
+                self._say(f"no checkpoint in {self._folder.path} yet: training from the beginning")
+            return None
+        self._refuse(
+            [*different_options(self.found.asked, asked), *different_corpora(self.found.corpus, self._corpus)]
+        )
+        return self.found
+
+    def _refuse(self, differences: list[str]) -> None:
+        if differences:
+            raise TrainingError(
+                f"{self._folder.path} is the checkpoint of another run: {', '.join(differences)}: give the same "
+                "again, or remove the checkpoint to train from the beginning"
+            )
+
+    def due(self) -> bool:
+        """Whether it is time, or the run was interrupted."""
+        return time.monotonic() >= self._due_at or self._interrupted
+
+    @property
+    def _interrupted(self) -> bool:
+        return self._interruptions is not None and self._interruptions.noted
+
+    def on_train_begin(self, run: TrainingRun) -> None:
+        """Interruptions wait for a checkpoint from now on."""
+        self._run = run
+        if self.found is not None:
+            self._saved = run.state()
+            self._say(
+                f"resumed from {self._folder.path}: {run.epochs_done:.2f} of {run.config.epochs} epochs are done"
+            )
+        self._due_at = time.monotonic() + self._seconds
+        if self._interruptions is not None:
+            self._interruptions.hold()
+
+    def on_pause(self, run: TrainingRun) -> None:
+        """Save; then the interruption goes on, if there was one."""
+        try:
+            self._save(run)
+        except OutputError as error:
+            if self._interrupted:
+                raise self._interruptions.exception(f"{error}; {self._what_is_left()}") from error
+            self._warn(f"{error}: training goes on, and the next one is tried in {self._seconds / 60:g} minutes")
+        if self._interrupted:
+            raise self._interruptions.exception(self._what_is_left())
+        self._due_at = time.monotonic() + self._seconds
+
+    def on_train_end(self, run: TrainingRun) -> None:
+        """Interruptions need not wait any more; one that came too late for a pause is not lost."""
+        if self._interrupted:
+            self.on_pause(run)
+        self._release()
+
+    def _release(self) -> None:
+        if self._interruptions is not None:
+            self._interruptions.release()
+
+    def _save(self, run: TrainingRun) -> None:
+        """Raises OutputError; and TrainingError where the parameters are not finite, which are not saved."""
+        with run.clock.phase("save"):
+            run.require_finite()
+            state, seconds = run.state(), run.clock.seconds()
+            self._folder.write(self._asked, run.config, self._corpus, state, seconds, run.parameters())
+        self._saved = state
+
+    @contextmanager
+    def keeping(self) -> Iterator[None]:
+        """What fails inside, after training, costs no training: a checkpoint of its end is saved first."""
+        try:
+            yield
+        except BaseException as error:
+            left = self._keep_end()
+            if isinstance(error, KeyboardInterrupt) and not error.args:
+                error.args = (left,)
+            else:
+                self._warn(left)
+            raise
+
+    def _keep_end(self) -> str:
+        """Save the end of training unless it is; what to tell."""
+        try:
+            if self._saved != self._run.state():
+                self._save(self._run)
+        except OutputError as error:
+            return f"{error}; {self._what_is_left()}"
+        return self._what_is_left()
+
+    def _what_is_left(self) -> str:
+        if self._saved is None:
+            return "there is no checkpoint"
+        done, epochs = self._run.done_at(self._saved), self._run.config.epochs
+        return f"the checkpoint in {self._folder.path} has {done:.2f} of {epochs} epochs: go on with --resume"
+
+    def remove(self) -> None:
+        """The output is written: nothing is left to resume."""
+        self._folder.remove()
