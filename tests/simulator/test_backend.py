@@ -53,3 +53,45 @@ def test_looking_at_the_parameters_changes_nothing(monkeypatch):
     assert found == known
     for name, values in plain.parameters().items():
         np.testing.assert_array_equal(looked_at.parameters()[name], values)
+
+
+@pytest.mark.parametrize("objective", ["ns", "hs"])
+@pytest.mark.parametrize("model", ["skipgram", "cbow"])
+def test_an_epoch_that_is_taken_up_again_ends_as_one_that_never_stopped(monkeypatch, model, objective):
+    """From every pause, also on a device whose segments are of another size."""
+    monkeypatch.setattr(cuda_stream, "SMALLEST_SEGMENT", 4)
+    negative = {"negative": 2} if objective == "ns" else {}
+    options = {"model": model, "objective": objective, "kernels": "numba", "sample": 0.3, "seed": 5, **negative}
+    config = TrainConfig(vector_size=5, window=2, **options).resolved()
+    ids = np.array([0, 1, 2, -1, 3, 4, 0, 1, -1, 2, 2, 0, -1, 1, 3, -1, 4, 1, 2, 0, -1], np.int32)
+
+    def backend(longest: int) -> CudaBackend:
+        made = CudaBackend(config, make_objective(config, np.array([6, 5, 5, 2, 2])))
+        made._source._longest = longest
+        made.initialise()
+        return made
+
+    def rate(share: float) -> float:
+        return 0.05
+
+    def silent(report: EpochReport) -> None:
+        return None
+
+    moments = []
+    whole = backend(5)
+
+    def look(report: EpochReport) -> None:
+        moments.append((report, {name: rows.copy() for name, rows in whole.parameters().items()}))
+
+    known = whole.train_epoch(ids, 3, rate, silent, Pauses(lambda share: True, look))
+    assert [report.position for report, _ in moments] == [5, 10, 15, 20]
+    for report, parameters in moments:
+        for longest in (5, 7):
+            again = backend(longest)
+            again.load_parameters(parameters)
+            found = again.train_epoch(ids, 3, rate, silent, start=report)
+            assert (found.pairs, found.kept_words, found.words) == (known.pairs, known.kept_words, known.words)
+            if longest == 5:
+                assert found == known
+                for name, values in whole.parameters().items():
+                    np.testing.assert_array_equal(again.parameters()[name], values)

@@ -282,3 +282,22 @@ def test_looking_at_the_parameters_changes_nothing(cupy, monkeypatch, model):
     assert seen[0][1] != seen[-1][1]
     for name, values in plain.parameters().items():
         np.testing.assert_array_equal(looked_at.parameters()[name], values)
+
+
+@pytest.mark.parametrize("model", ["skipgram", "cbow"])
+@pytest.mark.parametrize("segment", [48, 1000])
+def test_an_epoch_can_begin_at_any_of_its_batches(cupy, segments, segment, model):
+    segments(segment)
+    config, objective = make_case("adaptive", model=model, sample=0.05, seed=3)
+    ids, tokens = corpus(16), 24
+    with cupy.cuda.Stream():
+        source = CudaBatches(config, objective, cuda.stream(), cupy, lambda: 1 << 30)
+        source.upload(ids, tokens)
+        whole = list(source.pieces(ids, EPOCH, tokens))
+        assert len(whole) > 3
+        for number in range(len(whole)):
+            rest = list(source.pieces(ids, EPOCH, tokens, whole[number].begin))
+            for found, known in zip(rest, whole[number:], strict=True):
+                assert_batches_equal(found.batch, known.batch)
+                for name in ("pairs", "kept_words", "words", "begin", "waits"):
+                    assert getattr(found, name) == getattr(known, name)
