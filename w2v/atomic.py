@@ -239,5 +239,7 @@ def _sync(path: Path) -> None:
 def _reported(path: str | os.PathLike) -> Iterator[None]:
     try:
         yield
+    except BrokenPipeError:  # the reader of standard output went away, which is no matter of this file
+        raise
     except OSError as error:
         raise write_failure(path, error) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -112,17 +113,17 @@ def phrases(
         lowercase,
     )
     shown = sys.stderr.isatty()
-    totals = join_phrases(
-        corpus,
-        output,
-        options,
-        threads=threads,
-        keep_list=list_file is not None,
-        report=_report,
-        progress=_bars(shown),
-    )
-    if list_file is not None:
-        _write_list(totals, list_file)
+    with _list_writer(list_file) as write_list:
+        totals = join_phrases(
+            corpus,
+            output,
+            options,
+            threads=threads,
+            keep_list=list_file is not None,
+            report=_report,
+            progress=_bars(shown),
+            finished=write_list,
+        )
     click.echo(
         f"{totals.phrases:,} phrases of {totals.pairs:,} pairs; {totals.words:,} words -> {totals.words_after:,}; "
         f"{'written' if str(output) == '-' else f'saved to {output}'} ({totals.seconds:.1f} s)",
@@ -163,13 +164,20 @@ def _bars(shown: bool):  # noqa: ANN202 (w2v.phrases.join.Progress, whose import
     return bar
 
 
-def _write_list(totals: PhraseTotals, path: Path) -> None:
-    """Write phrase<TAB>count<TAB>score lines under a header line."""
+@contextmanager
+def _list_writer(path: Path | None) -> Iterator[Callable[[PhraseTotals], None]]:
+    """What writes the list of phrases, which gets its name ``path`` at the end: after the text, or neither does."""
+    if path is None:
+        yield lambda totals: None
+        return
     from w2v.atomic import atomic_file
 
-    with (
-        atomic_file(path, make_parents=False) as temporary,
-        temporary.open("w", encoding="utf-8", newline="\n") as file,
-    ):
+    with atomic_file(path, make_parents=False) as temporary:
+        yield partial(_write_list, temporary)
+
+
+def _write_list(path: Path, totals: PhraseTotals) -> None:
+    """Write phrase<TAB>count<TAB>score lines under a header line."""
+    with path.open("w", encoding="utf-8", newline="\n") as file:
         file.write("phrase\tcount\tscore\n")
         file.writelines(f"{text}\t{count}\t{score:.6g}\n" for text, count, score in totals.listed())

@@ -62,13 +62,15 @@ def join_phrases(
     keep_list: bool = False,
     report: Report | None = None,
     progress: Progress | None = None,
+    finished: Callable[[PhraseTotals], None] | None = None,
 ) -> PhraseTotals:
     """Write the text of ``inputs`` (files, folders, "-") to ``output`` with its phrases joined.
 
     White space between the words of a phrase becomes the delimiter; all else stays as it is, lines and their number
     included. The result is the same at any number of ``threads`` (default: all cores). output: a file, compressed by
     its suffix, replaced only when complete; "-" for standard output. keep_list: fill ``found``. report: called with
-    one-line messages. progress: see above.
+    one-line messages. progress: see above. finished: called when all is found and written, just before ``output`` is
+    replaced, which an exception prevents.
 
     Raises CorpusError (input missing, unreadable, damaged, empty, or changed meanwhile), OutputError, ConfigError
     (threads), MissingExtraError (.zst).
@@ -76,6 +78,7 @@ def join_phrases(
     options = options or PhraseOptions()
     report = report or (lambda message: None)
     progress = progress or (lambda inputs: nullcontext(lambda done: None))
+    finished = finished or (lambda totals: None)
     if threads is not None and threads < 1:
         raise ConfigError(f"--threads {threads} is out of range: use 1 or more")
     start = time.perf_counter()
@@ -94,11 +97,14 @@ def join_phrases(
                 joined = run.run_pass(number, sources, stream, progress)
                 if number == 0 and [source.identity() for source in sources] != identity:
                     raise CorpusError("the text changed while it was read: run again when it is complete")
+                if last:
+                    finished(run.totals)
             (folder / f"pass{number - 1}.txt").unlink(missing_ok=True)
             if not last and not joined:
                 report(f"pass {number + 1} of {options.passes} joined nothing, and later ones would not either")
                 with open_output(output) as stream, open(path, "rb") as text:
                     shutil.copyfileobj(text, stream)
+                    finished(run.totals)
                 break
             sources = [Source(path)]
     run.totals.seconds = time.perf_counter() - start

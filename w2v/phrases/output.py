@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from w2v.atomic import atomic_file, check_file
-from w2v.errors import require
+from w2v.errors import OutputError, require
 
 STDOUT = Path("-")
 
@@ -34,8 +34,13 @@ def open_output(path: Path) -> Iterator[BinaryIO]:
     """
     if path == STDOUT:
         stream = getattr(sys.stdout, "buffer", sys.stdout)
-        yield stream
-        stream.flush()
+        try:
+            yield stream
+            stream.flush()
+        except BrokenPipeError:  # whoever read it has had enough
+            raise
+        except OSError as error:
+            raise OutputError(f"cannot write to standard output: {error.strerror or error}") from None
         return
     with atomic_file(path, make_parents=False) as temporary, ExitStack() as opened:
         file = opened.enter_context(open(temporary, "wb", buffering=0))
