@@ -20,6 +20,7 @@ from w2v.cli.info import info
 from w2v.cli.interruptions import exit_code, stop_on_terminate
 from w2v.cli.phrases import phrases
 from w2v.cli.similar import similar
+from w2v.cli.terminal_text import write_anything
 from w2v.cli.train import train
 from w2v.cli.vocab import vocab
 from w2v.errors import ConfigError, W2VError
@@ -53,6 +54,7 @@ for _command in (
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 a reported error, 2 usage, 130 after Ctrl-C, 143 after SIGTERM."""
     stop_on_terminate()
+    write_anything()
     try:
         cli.main(args=arguments, prog_name="w2v", standalone_mode=False)
         sys.stdout.flush()

@@ -3,12 +3,14 @@
 import json
 import math
 import os.path
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import click
 
+from w2v.cli.terminal_text import printable
 from w2v.errors import CorpusError
 
 Decorator = Callable[[Callable], Callable]
@@ -112,9 +114,11 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[object]], as_json
     if as_json:
         _print_json(header, rows)
         return
+    # On a terminal a word must command nothing; a program gets the words as they are.
+    shown = printable if sys.stdout.isatty() else str
     click.echo("\t".join(header))
     for row in rows:
-        click.echo("\t".join(_cell(value) for value in row))
+        click.echo("\t".join(shown(_cell(value)) for value in row))
 
 
 def _print_json(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

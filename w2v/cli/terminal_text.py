@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
 import sys
 import unicodedata
 from collections.abc import Sequence
+
+_UNWRITABLE = "w2v-unwritable"
 
 
 def printable(text: str) -> str:
@@ -12,6 +15,23 @@ def printable(text: str) -> str:
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     shown = "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
     return shown.encode(encoding, "replace").decode(encoding)
+
+
+def write_anything() -> None:
+    """Let standard output take every word: one that is no text must not end a command half-way.
+
+    Bytes that were no UTF-8 when a word was read come out as they were, and ``?`` stands for other characters that
+    the encoding does not have.
+    """
+    codecs.register_error(_UNWRITABLE, _replacement)
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors=_UNWRITABLE)
+
+
+def _replacement(error: UnicodeError) -> tuple[bytes, int]:
+    """What ``codecs.register_error`` asks for."""
+    letters = map(ord, error.object[error.start : error.end])
+    return bytes(letter - 0xDC00 if 0xDC80 <= letter <= 0xDCFF else ord("?") for letter in letters), error.end
 
 
 def width(text: str) -> int:

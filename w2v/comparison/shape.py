@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from w2v.comparison.plan import planned_cases, run_name
+from w2v.comparison.plan import OTHER_SYSTEMS, planned_cases, run_name
+from w2v.config import MODELS, OBJECTIVES
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,8 @@ class _Each:
     shape: object
 
 
+# As many as `w2v compare --seeds` takes.
+_MOST_SEEDS = 1000
 _NUMBER = (int, float)
 _SCORE = _Maybe(_NUMBER)
 _TEXT = _Maybe(str)
@@ -70,6 +73,12 @@ def fault_of(record: Mapping[str, Any]) -> str | None:
 
 
 def _fault_of_plan(record: Mapping[str, Any]) -> str | None:
+    # Each once and known: all of them are combined below, and lists of thousands would give a trillion runs.
+    for name, known in (("models", MODELS), ("objectives", OBJECTIVES), ("against", tuple(OTHER_SYSTEMS))):
+        if len(set(record[name])) < len(record[name]) or not set(record[name]) <= set(known):
+            return f"{name} is not understood"
+    if len(set(record["seeds"])) < len(record["seeds"]) or len(record["seeds"]) > _MOST_SEEDS:
+        return "seeds is not understood"
     hashes = record["corpus"]["heldout_sha256s"]
     absent = [seed for seed in record["seeds"] if str(seed) not in hashes]
     return f"corpus.heldout_sha256s has no seed {absent[0]}" if absent else None
