@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
 
 from w2v.cli.options import json_option, print_table
+from w2v.errors import OutputError
 
 
 @click.command()
@@ -32,6 +34,8 @@ def cache(clear: bool, cache_dir: Path | None, as_json: bool) -> None:
         removed, freed, kept = store.clear()
         removed, freed = (a + b for a, b in zip((removed, freed), indexes.clear(), strict=True))
         click.echo(f"{_entries(removed)} removed from {store.root}, {describe_size(freed)} freed", err=True)
+        if kept and not os.access(store.root, os.W_OK | os.X_OK):
+            raise OutputError(f"no permission to remove anything from {store.root}: ask its owner, or choose another")
         for path in kept:
             click.echo(f"{path} is in use and stays", err=True)
         return

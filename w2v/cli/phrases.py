@@ -173,11 +173,16 @@ def _list_writer(path: Path | None) -> Iterator[Callable[[PhraseTotals], None]]:
     from w2v.atomic import atomic_file
 
     with atomic_file(path, make_parents=False) as temporary:
-        yield partial(_write_list, temporary)
+        yield partial(_write_list, path, temporary)
 
 
-def _write_list(path: Path, totals: PhraseTotals) -> None:
-    """Write phrase<TAB>count<TAB>score lines under a header line."""
-    with path.open("w", encoding="utf-8", newline="\n") as file:
-        file.write("phrase\tcount\tscore\n")
-        file.writelines(f"{text}\t{count}\t{score:.6g}\n" for text, count, score in totals.listed())
+def _write_list(path: Path, temporary: Path, totals: PhraseTotals) -> None:
+    """Write phrase<TAB>count<TAB>score lines under a header line; errors name ``path``."""
+    from w2v.atomic import write_failure
+
+    try:
+        with temporary.open("w", encoding="utf-8", newline="\n") as file:
+            file.write("phrase\tcount\tscore\n")
+            file.writelines(f"{text}\t{count}\t{score:.6g}\n" for text, count, score in totals.listed())
+    except OSError as error:
+        raise write_failure(path, error) from None

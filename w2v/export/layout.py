@@ -130,12 +130,9 @@ class FolderLayout(Layout):
         """See ``Layout.write``."""
         warn_unless_finite(path, table.vectors)
         with atomic_folder(path, self._check_replaceable) as folder:
-            try:
-                self.fill(folder, table, settings)
-                mark = {"format": _MARK_FORMAT, "layout": self.name, "files": sorted(os.listdir(folder))}
-                (folder / MARK).write_text(json.dumps(mark) + "\n", "utf-8")
-            except OSError as error:
-                raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+            self.fill(folder, table, settings)
+            mark = {"format": _MARK_FORMAT, "layout": self.name, "files": sorted(os.listdir(folder))}
+            (folder / MARK).write_text(json.dumps(mark) + "\n", "utf-8")
 
     def _check_replaceable(self, path: Path) -> None:
         """Raise OutputError unless at ``path`` is nothing, an empty folder, or such an export and nothing else."""
