@@ -7,7 +7,7 @@ from w2v.objectives.block_batch import Batch, Targets, host_copy
 
 
 def assert_batches_equal(found: Batch, expected: Batch) -> None:
-    """By what they mean, and the types; of targets only what their begins reach. expected: on the host."""
+    """By what they mean, and the types; of targets only what their begins reach."""
     for name in ("inputs", "weights", "job_rows", "job_weights", "cluster_begins", "row_begins", "row_jobs"):
         _assert_same(getattr(found, name), getattr(expected, name), name)
     for name in ("head", "job_targets"):
@@ -18,18 +18,18 @@ def assert_batches_equal(found: Batch, expected: Batch) -> None:
             _assert_same(getattr(found.bags, name), getattr(expected.bags, name), name)
 
 
-def _assert_same(found: object, expected: np.ndarray, name: str) -> None:
-    found = host_copy(found)
+def _assert_same(found: object, expected: object, name: str) -> None:
+    found, expected = host_copy(found), host_copy(expected)
     np.testing.assert_array_equal(found, expected, err_msg=name)
     assert found.dtype == expected.dtype, name
 
 
 def _assert_same_targets(found: Targets, expected: Targets) -> None:
-    begins = host_copy(found.begins)
-    _assert_same(begins - begins[0], expected.begins - expected.begins[0], "begins")
+    begins, known = host_copy(found.begins), host_copy(expected.begins)
+    _assert_same(begins - begins[0], known - known[0], "begins")
     for name in ("columns", "weights"):
         reached = host_copy(getattr(found, name))[begins[0] : begins[-1]]
-        _assert_same(reached, getattr(expected, name)[expected.begins[0] : expected.begins[-1]], name)
+        _assert_same(reached, host_copy(getattr(expected, name))[known[0] : known[-1]], name)
 
 
 def pairs_of(objective: BlockObjective, batch: Batch) -> list[tuple[tuple[int, ...], int]]:
