@@ -42,7 +42,7 @@ class BlockObjective(ABC):
         order = self._order()
         self.ranks = np.empty(order.size, np.int32)
         self.ranks[order] = np.arange(order.size, dtype=np.int32)
-        self.layout = self._build_layout(self.counts[order], config)
+        self.layout = self.build_layout(self.counts[order], config)
         self.share = stream_shares(self.counts, config.sample)[order]
         self.head_bias, self.word_bias = self._biases()
 
@@ -57,9 +57,10 @@ class BlockObjective(ABC):
         """Words by falling frequency: rank → word."""
         return np.argsort(-self.counts, kind="stable")
 
+    @staticmethod
     @abstractmethod
-    def _build_layout(self, counts: np.ndarray, config: TrainConfig) -> BlockLayout:
-        """The blocks; counts: (V,), falling."""
+    def build_layout(counts: np.ndarray, config: TrainConfig) -> BlockLayout:
+        """The blocks; counts: (V,), falling; raises ConfigError where the options do not fit V."""
 
     def _biases(self) -> tuple[np.ndarray, np.ndarray]:
         """Biases of the head's columns, and of every word within its block, by rank; float32."""
@@ -128,7 +129,8 @@ class FullSoftmax(BlockObjective):
     def _order(self) -> np.ndarray:
         return np.arange(self.counts.size)
 
-    def _build_layout(self, counts: np.ndarray, config: TrainConfig) -> BlockLayout:
+    @staticmethod
+    def build_layout(counts: np.ndarray, config: TrainConfig) -> BlockLayout:
         return full_layout(counts.size, config.vector_size)
 
 
@@ -138,7 +140,8 @@ class ClassSoftmax(BlockObjective):
 
     name = "class"
 
-    def _build_layout(self, counts: np.ndarray, config: TrainConfig) -> BlockLayout:
+    @staticmethod
+    def build_layout(counts: np.ndarray, config: TrainConfig) -> BlockLayout:
         classes = config.classes or max(1, round(counts.size**0.5))
         if classes > counts.size:
             raise ConfigError(f"--classes {classes} is more than the {counts.size} words: lower it")
@@ -160,7 +163,8 @@ class AdaptiveSoftmax(BlockObjective):
 
         return resolve_cutoffs(super().resolve(config, shape, device, say), shape, device, say)
 
-    def _build_layout(self, counts: np.ndarray, config: TrainConfig) -> BlockLayout:
+    @staticmethod
+    def build_layout(counts: np.ndarray, config: TrainConfig) -> BlockLayout:
         cutoffs = config.cutoffs
         if cutoffs == "auto":
             raise ConfigError("--cutoffs auto has to be resolved for a vocabulary first")
