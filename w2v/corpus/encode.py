@@ -17,7 +17,7 @@ from w2v.cores import available_cores
 from w2v.corpus.cache import CorpusCache, corpus_key, describe_size
 from w2v.corpus.encoded import IDS, CorpusTotals, EncodedCorpus, content_fingerprint, write_meta
 from w2v.corpus.options import CorpusOptions
-from w2v.corpus.sources import Source, find_sources
+from w2v.corpus.sources import Source, find_sources, identities, refuse_changes
 from w2v.corpus.vocabulary import Vocabulary
 from w2v.errors import ConfigError, CorpusError, OutputError, VocabularyError
 
@@ -63,7 +63,7 @@ def encode_corpus(
     cache = CorpusCache(cache_dir) if use_cache and all(source.regular for source in sources) else None
     if cache is None:
         return _encode_temporary(sources, options, threads, report, progress)
-    identity = [source.identity() for source in sources]
+    identity = identities(sources)
     key = corpus_key(identity, options)
     corpus = cache.find(key, report)
     if corpus is not None:
@@ -73,8 +73,7 @@ def encode_corpus(
         return corpus
     with cache.building() as folder:
         vocabulary, seconds = _encode_into(folder, sources, options, threads, report, progress, identity)
-        if [source.identity() for source in sources] != identity:
-            raise CorpusError("the text changed while it was read: run again when it is complete")
+        refuse_changes(sources, identity)
         corpus = cache.publish(folder, key, vocabulary)
     corpus.from_cache = False
     corpus.seconds = seconds
@@ -91,9 +90,12 @@ def count_words(
     progress: Progress | None = None,
 ) -> tuple[Vocabulary, TextTotals]:
     """The vocabulary that ``encode_corpus`` would use, without writing ids; errors as there."""
-    work = _Encoding(None, find_sources(inputs), options or CorpusOptions(), threads, progress)
+    sources = find_sources(inputs)
+    identity = identities(sources)
+    work = _Encoding(None, sources, options or CorpusOptions(), threads, progress)
     try:
         vocabulary, _ = work.read()
+        refuse_changes(sources, identity)
         return vocabulary, work.totals(vocabulary, report or (lambda message: None))
     finally:
         work.close()
@@ -103,9 +105,11 @@ def _encode_temporary(
     sources: list[Source], options: CorpusOptions, threads: int | None, report: Report, progress: Progress | None
 ) -> EncodedCorpus:
     """Encode into a temporary folder that goes with the corpus."""
+    identity = identities(sources)
     folder = _temporary_folder()
     try:
         vocabulary, seconds = _encode_into(folder, sources, options, threads, report, progress, [])
+        refuse_changes(sources, identity)
         corpus = EncodedCorpus.open(folder, vocabulary)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)

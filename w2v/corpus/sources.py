@@ -99,6 +99,18 @@ def find_sources(inputs: Sequence[str | Path]) -> list[Source]:
     return sources
 
 
+def identities(sources: Sequence[Source]) -> list[list | None]:
+    """The identity of each of ``sources``, None where it has none."""
+    return [source.identity() if source.regular else None for source in sources]
+
+
+def refuse_changes(sources: Sequence[Source], before: Sequence[list | None]) -> None:
+    """Raise CorpusError where one of ``sources`` is not what it was when ``identities`` was asked."""
+    for source, identity in zip(sources, before, strict=True):
+        if identity is not None and source.identity() != identity:
+            raise CorpusError(f"{source.name} changed while it was read: run again when it is complete")
+
+
 def _folder(folder: Path) -> list[Source]:
     def refuse(error: OSError) -> None:
         raise CorpusError(f"cannot read the folder {error.filename}: {error.strerror}: check its rights") from None

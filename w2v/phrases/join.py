@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from w2v.cores import available_cores
-from w2v.corpus.sources import Source, find_sources
+from w2v.corpus.sources import Source, find_sources, identities, refuse_changes
 from w2v.errors import ConfigError, CorpusError, OutputError
 from w2v.phrases.options import PhraseOptions
 from w2v.phrases.output import check_output, open_output
@@ -89,14 +89,14 @@ def join_phrases(
     run = _Run(options, min(cores if threads is None else threads, _THREADS_PER_CORE * cores), keep_list, report)
     with _temporary_folder() as folder:
         sources = _rereadable(sources, folder)
-        identity = [source.identity() for source in sources]
+        identity = identities(sources)
         for number in range(options.passes):
             last = number == options.passes - 1
             path = folder / f"pass{number}.txt"
             with open_output(output) if last else _open_between(path) as stream:
                 joined = run.run_pass(number, sources, stream, progress)
-                if number == 0 and [source.identity() for source in sources] != identity:
-                    raise CorpusError("the text changed while it was read: run again when it is complete")
+                if number == 0:
+                    refuse_changes(sources, identity)
                 if last:
                     finished(run.totals)
             (folder / f"pass{number - 1}.txt").unlink(missing_ok=True)
