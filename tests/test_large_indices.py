@@ -337,8 +337,9 @@ def test_windows_past_position_2_to_the_31(texts, place):
         first, last, words = cut[0][4:]
         assert cut[1][4:] == (first, last, words)
         assert last > first
+        is_word = cut[0][0][first:last] >= 0  # nothing is written where sentences end
         for near, far in zip(cut[0][:4], cut[1][:4], strict=True):
-            np.testing.assert_array_equal(near[first:last], far[first:last])
+            np.testing.assert_array_equal(near[first:last][is_word], far[first:last][is_word])
         for emit in (pairs_cpu.skipgram_keys, pairs_cpu.cbow_bags):
             near = emit(read_only(passage), begin, end, WINDOW, True, keep, *moved, ranks)
             far = emit(read_only(ids), begin + place, end + place, WINDOW, True, keep, *KEYS, ranks)
