@@ -353,3 +353,28 @@ def test_looking_at_the_parameters_changes_no_count(segments):
     assert len(losses) > 2
     assert losses == sorted(set(losses))
     assert losses[-1] < done.loss
+
+
+def test_an_epoch_that_is_taken_up_again_counts_all_of_it(segments):
+    segments(6000)
+    ids, counts = long_corpus()
+    config, objective = resolved({"objective": "adaptive"}, counts)
+
+    def fresh() -> BlockBackend:
+        made = make_block_backend(config, objective, "cuda")
+        made.initialise()
+        return made
+
+    backend = fresh()
+    moments: list[tuple[EpochReport, dict[str, np.ndarray]]] = []
+
+    def look(report: EpochReport) -> None:
+        moments.append((report, backend.parameters()))
+
+    done = backend.train_epoch(ids, 0, schedule, silent, Pauses(lambda share: True, look))
+    for report, parameters in moments[:: max(1, len(moments) // 3)]:
+        again = fresh()
+        again.load_parameters(parameters)
+        found = again.train_epoch(ids, 0, schedule, silent, start=report)
+        assert (found.pairs, found.kept_words, found.words) == (done.pairs, done.kept_words, done.words)
+        assert found.loss == pytest.approx(done.loss, rel=1e-3)

@@ -592,3 +592,23 @@ def test_looking_at_the_parameters_changes_no_count(segments, objective):
     assert words == sorted(set(words))
     assert words[-1] < done.words
     assert (looks[0][1] != looks[-1][1]).any()
+
+
+@pytest.mark.parametrize("objective", ["ns", "hs"])
+def test_an_epoch_that_is_taken_up_again_counts_all_of_it(segments, objective):
+    segments(5_000)
+    ids, counts = medium_corpus()
+    config = settings(vector_size=20, objective=objective)
+    backend = cuda_backend(config, counts)
+    moments = []
+
+    def look(report: EpochReport) -> None:
+        moments.append((report, backend.parameters()))
+
+    done = backend.train_epoch(ids, EPOCH, schedule, silent, Pauses(lambda share: True, look))
+    for report, parameters in moments[:: max(1, len(moments) // 3)]:
+        again = cuda_backend(config, counts)
+        again.load_parameters(parameters)
+        found = again.train_epoch(ids, EPOCH, schedule, silent, start=report)
+        assert counted(found) == counted(done)
+        assert found.loss == pytest.approx(done.loss, rel=LOSS)

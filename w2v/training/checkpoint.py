@@ -64,6 +64,14 @@ class Checkpoint:
     arrays: dict[str, tuple[tuple[int, ...], int]]
     folder: Path
 
+    def require_possible(self) -> None:
+        """Raise ValueError where it is further than its run can be."""
+        epochs = self.config.epochs
+        if len(self.state.reports) + bool(self.state.report.position) > epochs:
+            raise ValueError(f"it is past {epochs} epochs")
+        if self.state.report.position >= self.corpus["tokens"] + self.corpus["sentences"]:
+            raise ValueError("its position is past the text")
+
     def parameters(self) -> dict[str, np.ndarray]:
         """The arrays, memory-mapped; raises FormatError where one is not what was written."""
         found = {}
@@ -236,7 +244,7 @@ def _read(folder: Path) -> Checkpoint:
                 f"{path} was written by another version of w2v ({record.get('w2v_version')}): resume with that one, "
                 f"or remove {folder.parent} to train from the beginning"
             )
-        return Checkpoint(
+        checkpoint = Checkpoint(
             asked=TrainConfig.from_dict(record["asked"]),
             config=TrainConfig.from_dict(record["config"]),
             corpus=_plain(record["corpus"]),
@@ -245,6 +253,8 @@ def _read(folder: Path) -> Checkpoint:
             arrays={_stem(name): _array(entry) for name, entry in record["arrays"].items()},
             folder=folder,
         )
+        checkpoint.require_possible()
+        return checkpoint
     except OSError as error:
         raise FormatError(f"cannot read {path}: {error.strerror or error}") from error
     except FormatError:
