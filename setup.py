@@ -19,6 +19,7 @@ EXTRAS = {
     "tensorboard": ["tensorboard>=2.11"],
     "ray": ["ray>=2.9"],
     "bench": ["gensim>=4.3", "torch>=2.1"],
+    "fuzz": ["atheris>=2.3"],
 }
 EXTRAS["test"] = [
     "pytest>=7.4",

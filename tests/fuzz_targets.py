@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from fuzz_mutations import mutated, random_steps
 
 from w2v.errors import W2VError
 
@@ -48,6 +49,18 @@ class Reader:
     name: str
     seeds: Callable[[Path], list[bytes]]
     read: Callable[[bytes, Path], object]
+
+    def seeds_in(self, folder: Path) -> list[bytes]:
+        """The seeds, made in a folder that may not exist yet."""
+        folder.mkdir(parents=True, exist_ok=True)
+        return self.seeds(folder)
+
+    def case(self, seeds: list[bytes], seed: int, number: int) -> bytes:
+        """The case of that number: always the same for the same ``seed``."""
+        source = random.Random(f"{self.name} {seed} {number}")
+        if self.name == "command-line" and number % 2:
+            return "\n".join(random_arguments(source)).encode("utf-8", "surrogateescape")
+        return mutated(source.choice(seeds), random_steps(source), seeds)
 
 
 READERS: dict[str, Reader] = {}
@@ -270,7 +283,7 @@ def read_gensim_binary(data: bytes, folder: Path) -> object:
     return [KeyedVectors.load_word2vec_format(path, binary=True, encoding="latin-1", datatype=np.float64).vectors]
 
 
-@reader("gensim-text", _text_seeds)
+@reader("gensim-text", lambda folder: [_text_seeds(folder)[1], b"2 1\na 1\nb 2\n", b"a 1 2\n"])
 def read_gensim_text(data: bytes, folder: Path) -> object:
     """KeyedVectors.load_word2vec_format of text, without a first line and in float16."""
     from w2v import KeyedVectors
@@ -551,9 +564,10 @@ def read_cost_model(data: bytes, folder: Path) -> object:
     resolve_cutoffs(config, CorpusShape(counts, int(counts.sum()), 500), "cpu")
 
 
-@reader(
-    "pairs", lambda folder: [b"# a test\nthe\tof\t3.5\ncat\tdog\t9\nmat\tnone\t1\nof\tmat\t2\n", b"a,b,c\nthe,of,1\n"]
-)
+_PAIRS = b"# a test\nthe\tof\t3.5\ncat\tdog\t9\nmat\tnone\t1\nof\tmat\t2\n"
+
+
+@reader("pairs", lambda folder: [_PAIRS, b"a,b,c\nthe,of,1\ncat,dog,2\n"])
 def read_pairs(data: bytes, folder: Path) -> object:
     """Word pairs with scores."""
     from w2v.evaluation import evaluate_pairs

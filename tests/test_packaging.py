@@ -18,7 +18,7 @@ NOT_SHIPPED = shutil.ignore_patterns(
     ".git", ".venv*", ".*_cache", ".hypothesis", "__pycache__", "*.egg-info", "build", "dist", "downloads",
     "quickstart-*",
 )  # fmt: skip
-EXTRAS = {"cuda12", "cuda13", "io", "plot", "ann", "hub", "map", "tensorboard", "ray", "test", "bench"}
+EXTRAS = {"cuda12", "cuda13", "io", "plot", "ann", "hub", "map", "tensorboard", "ray", "test", "bench", "fuzz"}
 
 
 def python(code, *, cwd, path=None):

@@ -6,6 +6,7 @@ import math
 from dataclasses import asdict, dataclass, fields, replace
 
 from w2v.errors import ConfigError
+from w2v.untrusted import shortened
 
 MODELS = ("skipgram", "cbow")
 OBJECTIVES = ("ns", "hs", "class", "adaptive", "full")
@@ -154,19 +155,19 @@ def _option(name: str) -> str:
 
 def _one_of(name: str, value: object, choices: tuple[str, ...]) -> None:
     if value not in choices:
-        raise ConfigError(f"{_option(name)} {value!r} is unknown: use one of {', '.join(choices)}")
+        raise ConfigError(f"{_option(name)} {shortened(value)} is unknown: use one of {', '.join(choices)}")
 
 
 def _integer(name: str, value: object, low: int, high: int) -> None:
     if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise ConfigError(f"{_option(name)} takes a whole number, not {value!r}")
+        raise ConfigError(f"{_option(name)} takes a whole number, not {shortened(value)}")
     if not low <= value <= high:
         raise ConfigError(f"{_option(name)} {value} is out of range: use {low} to {high}")
 
 
 def _number(name: str, value: object, low: float, high: float) -> None:
     if isinstance(value, (bool, str)) or not hasattr(value, "__float__"):
-        raise ConfigError(f"{_option(name)} takes a number, not {value!r}")
+        raise ConfigError(f"{_option(name)} takes a number, not {shortened(value)}")
     if not (math.isfinite(value) and low <= value <= high):
         raise ConfigError(f"{_option(name)} {value:g} is out of range: use {low:g} to {high:g}")
 
@@ -180,9 +181,9 @@ def _cutoffs(value: object) -> str | tuple[int, ...]:
         numbers = tuple(int(part) if isinstance(part, str) else part.__index__() for part in parts)
     except (TypeError, ValueError, AttributeError):
         raise ConfigError(
-            f"--cutoffs {value!r} is not understood: use auto or rising numbers such as 2000,10000"
+            f"--cutoffs {shortened(value)} is not understood: use auto or rising numbers such as 2000,10000"
         ) from None
     if numbers and (numbers[0] < 1 or any(a >= b for a, b in zip(numbers, numbers[1:], strict=False))):
-        shown = ",".join(map(str, numbers))
+        shown = ",".join(map(str, numbers[:6]))
         raise ConfigError(f"--cutoffs {shown} must rise and begin above 0: use numbers such as 2000,10000")
     return numbers

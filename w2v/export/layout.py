@@ -160,7 +160,9 @@ def _read_mark(path: Path) -> tuple[str, set[str]] | None:
         content = json.loads(path.read_bytes())
         if content["format"] != _MARK_FORMAT:
             return None
-        return str(content["layout"]), {MARK, *content["files"]}
+        layout = content["layout"]
+        # It goes into a message.
+        return (layout, {MARK, *content["files"]}) if re.fullmatch("[a-z0-9]{1,20}", layout) else None
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return None
 

@@ -22,7 +22,7 @@ _MAGIC = {b"\x1f\x8b": ".gz", b"BZh": ".bz2", b"\xfd7zXZ\0": ".xz", b"\x28\xb5\x
 # gzip's own default of level 9 takes three times as long for 1 % of the size.
 _OPENERS = {".gz": partial(gzip.open, compresslevel=6), ".bz2": bz2.open, ".xz": lzma.open}
 # What decompressing may give: so many bytes of any file, and then so many for each of its bytes.
-_UNFOLDED_FREELY, _UNFOLDED_PER_BYTE = 64 << 20, 100
+_UNFOLDED_FREELY, _UNFOLDED_PER_BYTE = 16 << 20, 100
 COMPRESSIONS = (".gz", ".bz2", ".xz", ".zst")
 
 
