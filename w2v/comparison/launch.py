@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from w2v.atomic import write_failure
 from w2v.comparison.plan import RunSpec
 from w2v.comparison.worker import TIED, blank_entry
 
@@ -37,11 +38,14 @@ def launch(spec: RunSpec, folder: Path) -> dict[str, Any]:
     folder: the comparison's, which holds a hidden folder meanwhile (see ``clear_leftovers``).
 
     The child's messages and its progress go to this process's stderr. It ends with this process, however that ends;
-    KeyboardInterrupt passes through once it is gone.
+    KeyboardInterrupt passes through once it is gone. Raises OutputError where nothing can be written in ``folder``.
     """
-    with TemporaryDirectory(prefix=_PREFIX, dir=folder) as inner:
+    with _folder_inside(folder) as inner:
         spec_file, result_file = Path(inner) / "spec.json", Path(inner) / "result.json"
-        spec_file.write_text(spec.to_json(), "utf-8")
+        try:
+            spec_file.write_text(spec.to_json(), "utf-8")
+        except OSError as error:
+            raise write_failure(spec_file, error) from None
         child = subprocess.Popen(
             [*_interpreter(), str(spec_file), str(result_file), TIED],
             stdin=subprocess.PIPE,
@@ -56,6 +60,13 @@ def launch(spec: RunSpec, folder: Path) -> dict[str, Any]:
         if result_file.is_file():
             return json.loads(result_file.read_text("utf-8"))
     return {**blank_entry(spec), "status": "failed", "error": _why(status)}
+
+
+def _folder_inside(folder: Path) -> TemporaryDirectory:
+    try:
+        return TemporaryDirectory(prefix=_PREFIX, dir=folder)
+    except OSError as error:
+        raise write_failure(folder, error) from None
 
 
 def _interpreter() -> list[str]:
