@@ -21,8 +21,9 @@ from w2v.backends.heldout import _flat
 from w2v.config import TrainConfig
 from w2v.corpus import encoded
 from w2v.corpus.passes import NumberFile
+from w2v.errors import TrainingError
 from w2v.objectives import make_objective
-from w2v.objectives.block_batch import collapse_pairs, distinct_pairs
+from w2v.objectives.block_batch import collapse_pairs, collapse_windows, distinct_pairs
 from w2v.objectives.block_layout import full_layout
 from w2v.vectors import KeyedVectors, load_vectors
 from w2v.vectors.arrays import load_array
@@ -272,6 +273,15 @@ def test_batches_of_pairs_of_a_million_words(batches):
             for column, weight in zip(batch.head.columns[places], batch.head.weights[places], strict=True):
                 found[number, word, int(column)] = int(weight)
     assert found == dict(counted)
+
+
+def test_batches_whose_places_do_not_fit_32_bits_are_refused():
+    """Their keys are one number again and again, which takes no memory."""
+    keys, layout = np.broadcast_to(np.int64(7), (2**31,)), full_layout(WORDS, 8)
+    with pytest.raises(TrainingError, match="2,147,483,648 distinct pairs is too large: lower --batch-pairs"):
+        next(collapse_pairs(np, layout, keys, keys))
+    with pytest.raises(TrainingError, match="lower --batch-pairs"):
+        collapse_windows(np, layout, keys, keys, keys)
 
 
 # ---- Positions past 2^31. ----

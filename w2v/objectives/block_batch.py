@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from w2v.errors import TrainingError
 from w2v.objectives.block_layout import BlockLayout
 
 Array = Any  # of ``xp``
@@ -89,8 +90,9 @@ def collapse_pairs(
     """The batches of pairs whose keys are (batch · V + input) · V + rank of the target.
 
     distinct, begins: as ``distinct_pairs`` returns them; differences of begins are numbers of pairs. batches: how
-    many; one that has no pairs gives a batch without rows.
+    many; one that has no pairs gives a batch without rows. Raises TrainingError on 2^31 distinct pairs or more.
     """
+    _require_places(distinct.size)
     lines, ranks = xp.divmod(distinct, layout.words)
     is_row = _is_new(xp, lines)
     row_starts = xp.flatnonzero(is_row)
@@ -110,6 +112,7 @@ def collapse_windows(xp: ModuleType, layout: BlockLayout, bag_begins: Array, bag
     bag_begins: (rows + 1,) int64 places in bag_words, int32; ranks: (rows,) of the targets.
     """
     rows = ranks.size
+    _require_places(rows)
     order = xp.argsort(bag_words, kind="stable")
     by_word = bag_words[order]
     is_new = _is_new(xp, by_word)
@@ -205,6 +208,12 @@ def _cut_batches(
             row_begins=row_begins[fence] - span.start,
             row_jobs=row_jobs[span],
         )
+
+
+def _require_places(count: int) -> None:
+    """Raise TrainingError where places among ``count`` targets do not fit 32 bits."""
+    if count >= 2**31:
+        raise TrainingError(f"a batch of {count:,} distinct pairs is too large: lower --batch-pairs")
 
 
 def _is_new(xp: ModuleType, values: Array) -> Array:
