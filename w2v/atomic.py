@@ -226,13 +226,16 @@ def _longest_name(folder: Path) -> int:
 
 def _sync(path: Path) -> None:
     """Flush a file, or where the system allows it a folder, to the disk."""
-    flags = os.O_RDONLY if path.is_dir() else os.O_RDWR
-    with suppress(PermissionError):  # Windows opens no folders
-        descriptor = os.open(path, flags)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    try:
+        descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    except PermissionError:
+        if path.is_dir():  # Windows opens no folders
+            return
+        raise
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from w2v.cores import available_cores
 from w2v.corpus.cache import CorpusCache, corpus_key, describe_size
 from w2v.corpus.encoded import IDS, CorpusTotals, EncodedCorpus, content_fingerprint, write_meta
 from w2v.corpus.options import CorpusOptions
-from w2v.corpus.sources import Source, find_sources, identities, refuse_changes
+from w2v.corpus.sources import Source, find_sources, identities, unchanged
 from w2v.corpus.vocabulary import Vocabulary
 from w2v.errors import ConfigError, CorpusError, OutputError, VocabularyError
 
@@ -72,8 +72,8 @@ def encode_corpus(
         _report_words(len(corpus.vocabulary), corpus.tokens, corpus.raw_tokens, options, report)
         return corpus
     with cache.building() as folder:
-        vocabulary, seconds = _encode_into(folder, sources, options, threads, report, progress, identity)
-        refuse_changes(sources, identity)
+        with unchanged(sources, identity):
+            vocabulary, seconds = _encode_into(folder, sources, options, threads, report, progress, identity)
         corpus = cache.publish(folder, key, vocabulary)
     corpus.from_cache = False
     corpus.seconds = seconds
@@ -94,8 +94,8 @@ def count_words(
     identity = identities(sources)
     work = _Encoding(None, sources, options or CorpusOptions(), threads, progress)
     try:
-        vocabulary, _ = work.read()
-        refuse_changes(sources, identity)
+        with unchanged(sources, identity):
+            vocabulary, _ = work.read()
         return vocabulary, work.totals(vocabulary, report or (lambda message: None))
     finally:
         work.close()
@@ -108,8 +108,8 @@ def _encode_temporary(
     identity = identities(sources)
     folder = _temporary_folder()
     try:
-        vocabulary, seconds = _encode_into(folder, sources, options, threads, report, progress, [])
-        refuse_changes(sources, identity)
+        with unchanged(sources, identity):
+            vocabulary, seconds = _encode_into(folder, sources, options, threads, report, progress, [])
         corpus = EncodedCorpus.open(folder, vocabulary)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)

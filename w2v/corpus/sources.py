@@ -104,8 +104,21 @@ def identities(sources: Sequence[Source]) -> list[list | None]:
     return [source.identity() if source.regular else None for source in sources]
 
 
-def refuse_changes(sources: Sequence[Source], before: Sequence[list | None]) -> None:
-    """Raise CorpusError where one of ``sources`` is not what it was when ``identities`` was asked."""
+@contextmanager
+def unchanged(sources: Sequence[Source], before: Sequence[list | None]) -> Iterator[None]:
+    """Read ``sources`` meanwhile: raises CorpusError where one is not what it was when ``identities`` was asked.
+
+    That is said too in the place of a CorpusError that may come from it.
+    """
+    try:
+        yield
+    except CorpusError:
+        _refuse_changes(sources, before)
+        raise
+    _refuse_changes(sources, before)
+
+
+def _refuse_changes(sources: Sequence[Source], before: Sequence[list | None]) -> None:
     for source, identity in zip(sources, before, strict=True):
         if identity is not None and source.identity() != identity:
             raise CorpusError(f"{source.name} changed while it was read: run again when it is complete")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from w2v.cores import available_cores
-from w2v.corpus.sources import Source, find_sources, identities, refuse_changes
+from w2v.corpus.sources import Source, find_sources, identities, unchanged
 from w2v.errors import ConfigError, CorpusError, OutputError
 from w2v.phrases.options import PhraseOptions
 from w2v.phrases.output import check_output, open_output
@@ -94,9 +94,8 @@ def join_phrases(
             last = number == options.passes - 1
             path = folder / f"pass{number}.txt"
             with open_output(output) if last else _open_between(path) as stream:
-                joined = run.run_pass(number, sources, stream, progress)
-                if number == 0:
-                    refuse_changes(sources, identity)
+                with unchanged(sources, identity):
+                    joined = run.run_pass(number, sources, stream, progress)
                 if last:
                     finished(run.totals)
             (folder / f"pass{number - 1}.txt").unlink(missing_ok=True)
@@ -107,6 +106,7 @@ def join_phrases(
                     finished(run.totals)
                 break
             sources = [Source(path)]
+            identity = identities(sources)
     run.totals.seconds = time.perf_counter() - start
     return run.totals
 
