@@ -5,6 +5,7 @@ with those rows has to be what they do with the rows of a tiny matrix, bit for b
 written elsewhere.
 """
 
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from corpora import random_ids, zipf_counts
 from cuda_emulation import build
+from test_cuda_ptx import ptx_of
 from w2v.kernels import heldout_cpu, pairs_cpu, rowwise_cpu, softmax_cpu, stream_cpu, window
 from w2v.kernels.hot_rows_cpu import give_back, private_rows
 from w2v.kernels.random import draw, window_key
@@ -494,3 +496,21 @@ def test_rows_of_the_gpu_lie_past_2_to_the_31():
     build(source, "places", {"PITCH": pitch})(1, 32, 0, rows, np.int32(rows.size), found)
     assert found.tolist() == [4 * pitch * row for row in rows.tolist()]
     assert found.max() > 2**33
+
+
+ADDRESSING = [
+    "rowwise_cuda.train_windows", "pairs_cuda.emit_pairs", "stream_cuda.write_kept", "stream_cuda.draw_noise",
+    "stream_cuda.fill_uniform", "stream_cuda.find_unsound",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ADDRESSING)
+def test_kernels_of_numba_multiply_indices_in_64_bits(name):
+    """In 32 bits they only multiply where a remainder is taken (of two numbers that fit), and count threads."""
+    lines = [line.strip() for line in ptx_of(name, (8, 0)).splitlines()]
+    made_by = {match[2]: match[1] for line in lines if (match := re.match(r"([\w.]+)\s+(%r\d+),", line))}
+    special = {line.split()[1].rstrip(",") for line in lines if re.search(r"%(n?ctaid|n?tid)\.x;", line)}
+    for line in lines:
+        if re.match(r"(mul|mad)\.lo\.[su]32", line):
+            factors = re.findall(r"%r\d+", line)[1:3]
+            assert any(made_by[factor] == "div.u32" for factor in factors) or set(factors) <= special, line
