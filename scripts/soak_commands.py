@@ -73,7 +73,7 @@ class Ended:
     def early(self) -> bool:
         """Whether a signal met Python, or the command line while it was still being imported."""
         own = " in main\n" in self.stderr or "w2v: " in self.stderr
-        return self.sent is not None and self.code in (-self.sent, 1) and not own
+        return self.sent in (signal.SIGINT, signal.SIGTERM) and self.code in (-self.sent, 1) and not own
 
 
 @dataclass

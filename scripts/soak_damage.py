@@ -11,7 +11,7 @@ def damage(path: Path, source: random.Random) -> str:
     kind = source.choice(list(KINDS))
     changed = KINDS[kind](data, source)
     if changed == data:  # zeros over zeros, or nothing to cut: a byte is always something
-        kind, changed = "add", data + bytes([source.randrange(256)])
+        kind, changed = "add to", data + bytes([source.randrange(256)])
     if changed is None:
         path.unlink()
     else:

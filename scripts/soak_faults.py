@@ -118,7 +118,7 @@ def damaged_vocabulary(work: Operation) -> None:
 
 def full_output(work: Operation) -> None:
     """A disk that is full when the model or a checkpoint is written, after one has been there before."""
-    size = work.random.choice((8, 40, 100, 160, 250, 400))
+    size = work.random.choice((8, 20, 32, 48, 64, 100))
     with work.disk(size) as disk:
         work.output = disk / "out"
         arguments = [*long_run(work, work.random.choice(("ns", "class"))), "--checkpoint-minutes", 0.01]

@@ -190,7 +190,7 @@ def _require_like_scores(work: Operation, expected: Path) -> None:
 def kill_loop(place: Workplace, kinds: list[tuple[str, str]], kills: int) -> None:
     """Rounds of every kind in turn, with one thread and then with two, until there were that many kills."""
     turns = [(objective, model, threads) for threads in (1, 2) for objective, model in kinds]
-    most = max(1, math.ceil(kills / len(turns)) + 1)
+    most = max(1, math.ceil(kills / len(turns)))
     before = signals(place)
     # Should runs end before they are met, or fail, there is an end all the same.
     for number in range(4 * kills + 2 * len(turns)):

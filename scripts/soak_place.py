@@ -56,6 +56,8 @@ class Workplace:
         return path
 
     def _train_good(self) -> None:
+        from w2v.vectors import load_vectors, save_vectors
+
         options = ("--vector-size", 24, "--min-count", 2, "--epochs", 3, "--threads", 1, "--seed", 5)
         place = self.folder / "making"
         place.mkdir()
@@ -65,7 +67,7 @@ class Workplace:
             commands.run(*arguments).check(0)
             require_sound(path)
         for suffix in (".bin", ".txt", ".safetensors", ".txt.gz"):
-            commands.run("convert", self.good, self.folder / f"good-file{suffix}").check(0)
+            save_vectors(self.folder / f"good-file{suffix}", load_vectors(self.good))
         self.good_files = {path: fingerprint(path) for path in sorted(self.folder.glob("good*"))}
         self.texts_before = fingerprint(self.texts)
         # The most frequent words, for questions.
