@@ -12,7 +12,7 @@ import numpy as np
 
 from w2v.atomic import atomic_file
 from w2v.errors import VocabularyError
-from w2v.untrusted import read_plain
+from w2v.untrusted import read_plain, shortened
 from w2v.word_counts import LineError, format_entries, parse_entries, sums_up
 
 
@@ -103,7 +103,9 @@ class Vocabulary:
         vocabulary = cls(words, counts)
         if len(vocabulary.index) != len(words):
             number, word = next((n, w) for n, w in enumerate(words) if vocabulary.index[w] != n)
-            raise VocabularyError(f"{path}, line {number + 1}: the word {word!r} comes again later: keep one of them")
+            raise VocabularyError(
+                f"{path}, line {number + 1}: the word {shortened(word)} comes again later: keep one of them"
+            )
         if not sums_up(counts):
             raise VocabularyError(f"{path}: the counts add up to more than 63 bits hold: write it with `w2v vocab`")
         return vocabulary

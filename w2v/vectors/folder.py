@@ -12,7 +12,7 @@ import numpy as np
 
 from w2v.atomic import atomic_folder
 from w2v.errors import FormatError, OutputError
-from w2v.untrusted import read_json
+from w2v.untrusted import read_json, shortened
 from w2v.vectors.array_writing import write_array
 from w2v.vectors.arrays import load_array
 from w2v.vectors.model_card import model_card
@@ -135,7 +135,7 @@ def load_model_folder(path: str | os.PathLike, mmap: bool = True) -> ModelFolder
         raise FormatError(f"{folder / CONFIG}: not a w2v model's configuration")
     version = config.pop("format_version", None)
     if version != VERSION:
-        raise FormatError(f"{folder}: format version {version!r} is unknown: use a newer w2v")
+        raise FormatError(f"{folder}: format version {shortened(version)} is unknown: use a newer w2v")
     counted = config.pop("counts", "corpus") != "ranks"
     words, counts = read_vocabulary(folder / VOCABULARY)
     vectors = load_array(folder / VECTORS, mmap)

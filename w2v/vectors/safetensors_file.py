@@ -40,7 +40,7 @@ def read_safetensors(
     except (safetensors.SafetensorError, OSError, TypeError, ValueError) as error:
         if isinstance(error, FormatError):
             raise
-        raise FormatError(f"{path}: not a readable safetensors file: {str(error).splitlines()[0]}") from error
+        raise FormatError(f"{path}: not a readable safetensors file: {str(error).splitlines()[0][:200]}") from error
     return _checked(path, vectors, text, ends, counts, limit)
 
 
