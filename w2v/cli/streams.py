@@ -20,18 +20,38 @@ class _Messages(io.FileIO):
             return len(data)
 
 
+class _Output(io.FileIO):
+    """Standard output, whose errors say that they are its."""
+
+    def write(self, data: bytes) -> int | None:
+        """How many bytes were taken."""
+        try:
+            return super().write(data)
+        except OSError as error:
+            error.filename = "standard output"
+            raise
+
+
 def prepare_streams() -> None:
-    """Open the standard streams that are closed, and make standard error one that never fails.
+    """Open the standard streams that are closed, and let errors of those for writing be told from others.
 
     Else a file of ours would get their numbers, and a library's message would go into it. As with other programs,
-    reading such an input and writing to such an output fails; messages are lost.
+    reading such an input and writing to such an output fails. Messages that cannot be written are lost, and end no
+    run. Streams that a caller has put there are left as they are.
     """
     if sys.stdin is None:
         sys.stdin = open(os.open(os.devnull, os.O_WRONLY), closefd=False)  # noqa: SIM115 (open to the end)
     if sys.stdout is None:
-        sys.stdout = open(os.open(os.devnull, os.O_RDONLY), "w", closefd=False)  # noqa: SIM115 (open to the end)
+        output = _Output(os.open(os.devnull, os.O_RDONLY), "w", closefd=False)
+        sys.stdout = io.TextIOWrapper(io.BufferedWriter(output))
+    elif sys.stdout is sys.__stdout__:
+        old = sys.stdout
+        output = io.BufferedWriter(_Output(old.fileno(), "w", closefd=False))
+        options = {"line_buffering": old.line_buffering, "write_through": old.write_through}
+        sys.stdout = io.TextIOWrapper(output, old.encoding, old.errors, **options)
     if sys.stderr is None:
-        sys.stderr = open(os.open(os.devnull, os.O_WRONLY), "w", closefd=False)  # noqa: SIM115 (open to the end)
+        messages = _Messages(os.open(os.devnull, os.O_WRONLY), "w", closefd=False)
+        sys.stderr = io.TextIOWrapper(messages, write_through=True)
     elif sys.stderr is sys.__stderr__:
         messages = _Messages(sys.stderr.fileno(), "w", closefd=False)
         sys.stderr = io.TextIOWrapper(messages, sys.stderr.encoding, "backslashreplace", write_through=True)
@@ -44,14 +64,9 @@ def complain(message: object) -> None:
 
 
 def failure(error: OSError) -> str:
-    """What to say of an OSError that nobody turned into an error of ours: it names a file, or comes from printing."""
-    if error.filename:
-        return f"{error.strerror or error}: {error.filename}"
-    try:
-        sys.stdout.flush()
-    except OSError as again:
-        return f"cannot write to standard output: {again.strerror or again}"
-    return error.strerror or str(error)
+    """What to say of an OSError that nobody turned into an error of ours."""
+    where = f": {error.filename}" if error.filename else ""
+    return f"{error.strerror or error}{where}"
 
 
 def give_up_output() -> None:
