@@ -18,7 +18,7 @@ from w2v.backends import make_backend
 from w2v.cli import main
 from w2v.config import MODELS, OBJECTIVES, TrainConfig
 from w2v.corpus import CorpusOptions, encode_corpus
-from w2v.errors import TrainingError, W2VError
+from w2v.errors import ConfigError, TrainingError, W2VError
 from w2v.objectives import CorpusShape, make_objective
 from w2v.objectives.batching import default_batch_pairs, pairs_per_token, tokens_per_batch
 from w2v.objectives.negative_sampling import noise_distribution
@@ -255,6 +255,57 @@ def test_numbers_out_of_range_are_a_usage_error(run, options):
     found = run("normal", *options)
     assert found.code == 2
     assert any(str(option) in found.line for option in options if str(option).startswith("--"))
+
+
+NUMPY = [
+    {"vector_size": np.uint8(200), "epochs": np.int8(2)},
+    {"window": np.int8(100), "negative": np.int16(3), "seed": np.uint64(2**64 - 1), "min_count": np.int64(1)},
+    {
+        "alpha": np.float32(0.03),
+        "min_alpha": np.float16(0.001),
+        "sample": np.float64(0.5),
+        "ns_exponent": np.float32(1),
+    },
+    {"objective": "full", "batch_pairs": np.int32(2**31 - 1), "alpha": 0, "min_alpha": 0},
+    {"objective": "adaptive", "cutoffs": np.array([5, 9]), "div_value": np.float32(3)},
+]
+
+
+@pytest.mark.parametrize("options", NUMPY, ids=lambda value: " ".join(value))
+def test_numbers_of_numpy_are_those_of_python(tmp_path, options):
+    """Whose products would wrap round, and which JSON does not know."""
+    sentences = [line.split() for line in TEXTS["normal"].splitlines()]
+    settings = {"vector_size": 8, "min_count": 1, "epochs": 1, "workers": 1, "device": "cpu"}
+    plain = {name: value.tolist() if hasattr(value, "tolist") else value for name, value in options.items()}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found, expected = (Word2Vec(sentences, **{**settings, **given}) for given in (options, plain))
+        found.save(tmp_path / "model")
+    np.testing.assert_array_equal(found.wv.vectors, expected.wv.vectors)
+    assert found.config == expected.config
+    assert all(
+        value is None or type(value) in (int, float, str, bool, tuple) for value in found.config.to_dict().values()
+    )
+    assert load_model_folder(tmp_path / "model").config["vector_size"] == expected.vector_size
+
+
+NO_NUMBERS = [np.nan, np.inf, -np.inf, np.float32("nan"), "0.1", True, [0.1], np.array([0.1]), 10**400, 1j]
+
+
+@pytest.mark.parametrize("name", ["sample", "noise_power", "heldout", "div_value", "alpha", "min_alpha"])
+def test_what_is_no_number_is_refused_in_python(name):
+    option = "--" + name.replace("_", "-")
+    for value in [*NO_NUMBERS, *[None] * (name not in ("alpha", "min_alpha"))]:
+        with pytest.raises(ConfigError, match=f"^{option} "):
+            TrainConfig(**{name: value})
+
+
+@pytest.mark.parametrize("name", ["vector_size", "window", "min_count", "negative", "epochs", "seed", "threads"])
+def test_what_is_no_whole_number_is_refused_in_python(name):
+    option = "--" + name.replace("_", "-")
+    for value in (*NO_NUMBERS[:5], 5.0, np.float64(5), True, [5], np.array([5, 6]), 10**400, -1):
+        with pytest.raises(ConfigError, match=f"^{option} "):
+            TrainConfig(**{name: value})
 
 
 # ---- Windows that are wider than the text. ----

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import operator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
 
 from w2v.errors import ConfigError
@@ -85,13 +87,13 @@ class TrainConfig:
         _one_of("kernels", self.kernels, KERNELS)
         _one_of("output_bias", self.output_bias, OUTPUT_BIASES)
         object.__setattr__(self, "cutoffs", _cutoffs(self.cutoffs))
-        _integer("vector_size", self.vector_size, 1, 65536)
-        _integer("window", self.window, 1, 1000)
-        _integer("min_count", self.min_count, 0, 2**62)
-        _integer("negative", self.negative, 1, 1024)
-        _integer("epochs", self.epochs, 1, 1_000_000)
-        _integer("seed", self.seed, 0, 2**64 - 1)
         for name, least, most in (
+            ("vector_size", 1, 65536),
+            ("window", 1, 1000),
+            ("min_count", 0, 2**62),
+            ("negative", 1, 1024),
+            ("epochs", 1, 1_000_000),
+            ("seed", 0, 2**64 - 1),
             ("threads", 1, 1024),
             ("max_vocab_size", 1, 2**31),
             ("max_final_vocab", 1, 2**31),
@@ -99,23 +101,30 @@ class TrainConfig:
             ("classes", 1, 2**31),
             ("batch_pairs", 1, 2**31),
         ):
-            if getattr(self, name) is not None:
-                _integer(name, getattr(self, name), least, most)
-        _number("div_value", self.div_value, 1.0, 65536.0)
-        _number("heldout", self.heldout, 0.0, 0.5)
-        _number("noise_power", self.noise_power, -10.0, 10.0)
-        _number("sample", self.sample, 0.0, 1.0)
+            self._check(name, _integer, least, most)
+        for name, lowest, highest in (
+            ("div_value", 1.0, 65536.0),
+            ("heldout", 0.0, 0.5),
+            ("noise_power", -10.0, 10.0),
+            ("sample", 0.0, 1.0),
+            ("alpha", 0.0, 10.0),
+            ("min_alpha", 0.0, 10.0),
+        ):
+            self._check(name, _number, lowest, highest)
         if self.negatives_per_pair and self.objective != "ns":
             raise ConfigError(f"--negatives-per-pair is for --objective ns: {self.objective} draws no noise")
-        if self.alpha is not None:
-            _number("alpha", self.alpha, 0.0, 10.0)
         if self.min_alpha is not None:
-            _number("min_alpha", self.min_alpha, 0.0, 10.0)
             start = self.resolved().alpha
             if self.min_alpha > start:
                 raise ConfigError(f"--min-alpha {self.min_alpha:g} is above --alpha {start:g}: lower it")
 
         self._check_softmax_options()
+
+    def _check(self, name: str, kind: Callable[..., int | float], least: float, most: float) -> None:
+        """Check a number, unless it is a default of None, and keep it as Python's own: NumPy's would wrap round."""
+        value = getattr(self, name)
+        if value is not None or getattr(type(self), name) is not None:
+            object.__setattr__(self, name, kind(name, value, least, most))
 
     def _check_softmax_options(self) -> None:
         """Refuse options of another objective, which would have no effect."""
@@ -158,23 +167,33 @@ def _one_of(name: str, value: object, choices: tuple[str, ...]) -> None:
         raise ConfigError(f"{_option(name)} {shortened(value)} is unknown: use one of {', '.join(choices)}")
 
 
-def _integer(name: str, value: object, low: int, high: int) -> None:
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
+def _integer(name: str, value: object, low: int, high: int) -> int:
+    try:
+        number = None if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        number = None
+    if number is None:
         raise ConfigError(f"{_option(name)} takes a whole number, not {shortened(value)}")
-    if not low <= value <= high:
-        raise ConfigError(f"{_option(name)} {value} is out of range: use {low} to {high}")
+    if not low <= number <= high:
+        raise ConfigError(f"{_option(name)} {number} is out of range: use {low} to {high}")
+    return number
 
 
-def _number(name: str, value: object, low: float, high: float) -> None:
-    if isinstance(value, (bool, str)) or not hasattr(value, "__float__"):
+def _number(name: str, value: object, low: float, high: float) -> float:
+    try:
+        number = None if isinstance(value, (bool, str, bytes)) or getattr(value, "ndim", 0) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = None
+    if number is None:
         raise ConfigError(f"{_option(name)} takes a number, not {shortened(value)}")
-    if not (math.isfinite(value) and low <= value <= high):
-        raise ConfigError(f"{_option(name)} {value:g} is out of range: use {low:g} to {high:g}")
+    if not (math.isfinite(number) and low <= number <= high):
+        raise ConfigError(f"{_option(name)} {number:g} is out of range: use {low:g} to {high:g}")
+    return number
 
 
 def _cutoffs(value: object) -> str | tuple[int, ...]:
     """Cut-offs as "auto" or rising positive numbers, perhaps none; ConfigError otherwise."""
-    if value == "auto":
+    if isinstance(value, str) and value == "auto":
         return "auto"
     try:
         parts = value.split(",") if isinstance(value, str) else list(value)
