@@ -122,7 +122,7 @@ def _hook(event: str, arguments: tuple) -> None:
     """Python's audit events while a reader is watched: notes what is forbidden."""
     if not _allowed:
         return
-    if event in _RUNS_CODE and not _by_numba():
+    if event in _RUNS_CODE and not _by_a_compiler():
         _broken.append(f"{event} {arguments!r:.200}")
     elif event == "open" and (_writes(arguments[1]) or (arguments[2] or 0) & _WRITING):
         _check_place(event, arguments[0])
@@ -135,11 +135,11 @@ def _hook(event: str, arguments: tuple) -> None:
                 _check_place(event, argument, f"/proc/self/fd/{arguments[-1]}" if relative else "")
 
 
-def _by_numba() -> bool:
-    """Whether numba is at work, which keeps what it compiled as pickles of its own beside the sources."""
+def _by_a_compiler() -> bool:
+    """Whether numba is at work, which keeps what it compiled as pickles beside the sources, or atheris."""
     frame = sys._getframe()
     while frame is not None:
-        if frame.f_globals.get("__name__", "").startswith("numba."):
+        if frame.f_globals.get("__name__", "").partition(".")[0] in ("numba", "atheris"):
             return True
         frame = frame.f_back
     return False
@@ -155,7 +155,7 @@ def _check_place(event: str, path: object, folder: str = "") -> None:
     place = os.path.realpath(os.path.join(folder, os.fsdecode(path)))
     inside = place == _allowed[0] or place.startswith(_allowed[0] + os.sep)
     # Python and numba keep compiled code beside the sources.
-    if not (inside or place == os.devnull or "__pycache__" in place or _by_numba()):
+    if not (inside or place == os.devnull or "__pycache__" in place or _by_a_compiler()):
         _broken.append(f"{event} {place}")
 
 
