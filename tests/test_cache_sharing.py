@@ -37,7 +37,7 @@ print("ready", flush=True)
 ENCODE = """
 found = {}
 sys.stdin.readline()
-for turn in range(25):
+for turn in range(15):
     limit = random.choice([None, 7, 40])
     found.setdefault(str(limit), set()).add(encode(limit))
 print(json.dumps({limit: sorted(map(list, values)) for limit, values in found.items()}))
@@ -45,7 +45,7 @@ print(json.dumps({limit: sorted(map(list, values)) for limit, values in found.it
 # A child is killed at a moment of its own, again and again.
 DIE = """
 sys.stdin.readline()
-for turn in range(12):
+for turn in range(8):
     child = os.fork()
     if not child:
         random.seed(turn)
