@@ -15,8 +15,8 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
 _DIGITS = np.frombuffer(b"0123456789abcdefghijklmnopqrstuvwxyz", np.uint8)
-# Tokens that are made at once.
-_BLOCK = 1 << 20
+# Tokens that are made at once, and how many times before blocks come again.
+_BLOCK, _DIFFERENT = 1 << 20, 32
 _WATCHED = 0.02  # seconds between two looks
 
 
@@ -33,21 +33,25 @@ def number_words(numbers: np.ndarray, digits: int) -> np.ndarray:
 def write_zipf(path: Path, size: int, words: int = 40_000, line: int = 1000, seed: int = 1) -> int:
     """A text of about ``size`` bytes of words of three characters, frequent ones as in language; returns its tokens.
 
-    A token takes four bytes as text and four as an id. words: 36³ = 46,656 at most; line: tokens per line.
+    A token takes four bytes as text and four as an id; after _DIFFERENT blocks they come again, in any order.
+    words: 36³ = 46,656 at most; line: tokens per line.
     """
     rng = np.random.default_rng(seed)
     shares = 1.0 / np.arange(1, words + 1)
     limits = np.cumsum(shares / shares.sum())
-    tokens = 0
+    blocks: list[bytes] = []
+    left = size // 4
     with open(path, "wb") as file:
-        while tokens * 4 < size:
-            chosen = np.searchsorted(limits, rng.random(min(_BLOCK, size // 4 - tokens + 1)), side="right")
-            text = number_words(np.minimum(chosen, words - 1), 3)
-            text[line - 1 :: line, 3] = 10
-            text[-1, 3] = 10
-            file.write(text.tobytes())
-            tokens += len(text)
-    return tokens
+        while left > 0:
+            if len(blocks) < _DIFFERENT:
+                chosen = np.searchsorted(limits, rng.random(min(_BLOCK, size // 4)), side="right")
+                text = number_words(np.minimum(chosen, words - 1), 3)
+                text[line - 1 :: line, 3] = text[-1, 3] = 10
+                blocks.append(text.tobytes())
+            block = blocks[rng.integers(len(blocks))][: 4 * left]
+            left -= len(block) // 4
+            file.write(block)
+    return size // 4
 
 
 def write_distinct(path: Path, words: int, frequent: int, length: int = 7, seed: int = 1) -> int:
