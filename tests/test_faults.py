@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -293,6 +294,26 @@ def test_only_names_of_ours_are_cleared(tmp_path):
     save(tmp_path / "out", "file", "new")
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*names, ".out.tmp-00000000", "out"])
     assert hold(tmp_path / "missing") is None
+
+
+@pytest.mark.parametrize("locks", ["none", "refused"])
+def test_without_locks_age_tells_what_is_abandoned(locks, tmp_path, monkeypatch):
+    class Refusing:
+        LOCK_EX = LOCK_NB = 0
+
+        @staticmethod
+        def flock(descriptor, operation):
+            raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("w2v.abandoned.fcntl", None if locks == "none" else Refusing)
+    old, older = tmp_path / ".out.tmp-12345678", tmp_path / ".out.tmp-abcdef01"
+    for path, age in ((old, 3_600), (older, 100_000)):
+        path.mkdir()
+        (path / "a").write_text("left")
+        for touched in (path / "a", path):
+            os.utime(touched, (time.time() - age,) * 2)
+    save(tmp_path / "out", "folder", "new")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [old.name, "out"]
 
 
 @pytest.mark.parametrize(
