@@ -218,6 +218,7 @@ class _Encoding:
             return select_words(counting.table, options)
         # What pruning left are the candidates; a second reading counts them exactly and notes their ids.
         candidates = _all_words(counting.table, options)
+        counting.release()
         return select_words(self._look_up(candidates).table, options)
 
     def _look_up(self, words: list[str]):  # noqa: ANN202 (a LookUpPass, which must not be imported at the top)

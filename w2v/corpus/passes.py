@@ -114,6 +114,10 @@ class TextPass:
             self._reader.close()
         self.waited = pipeline.waited
 
+    def release(self) -> None:
+        """Let go of the table: another pass has its own."""
+        self.table = WordTable()
+
     def _produce(self, block: _PlacedBlock) -> bool:
         block.buffer, block.length = self._reader.fill(block.buffer)
         return block.length > 0
