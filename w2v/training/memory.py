@@ -69,7 +69,8 @@ def host_need(config: TrainConfig, shape: CorpusShape, device: str, heldout_ids:
         passing["evaluating"] += passing.get("batch", 0)
     words = shape.counts.size
     passing["checking"] = 4 * min(words, CHECKED_ROWS) * config.vector_size
-    passing["saving"] = _SAVED_WORD * words
+    # Vectors alone are looked through for numbers that are not finite, a byte each.
+    passing["saving"] = (_SAVED_WORD + config.vector_size) * words
     lasting["code"] = CODE
     if device == "cuda":
         lasting["code"] += CUDA_CODE
