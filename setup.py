@@ -62,6 +62,7 @@ setup(
         "w2v.corpus",
         "w2v.cost",
         "w2v.explore",
+        "w2v.distributed",
         "w2v.export",
         "w2v.kernels",
         "w2v.objectives",

@@ -78,6 +78,8 @@ class TrainConfig:
     output_bias: str = "unigram"
     cost_model: str | None = None
     heldout: float = 0.0
+    replicas: int | str | None = None
+    sync_words: int = 100_000
 
     def __post_init__(self) -> None:
         """Check every field once, at construction."""
@@ -100,6 +102,7 @@ class TrainConfig:
             ("clusters", 2, 15),
             ("classes", 1, 2**31),
             ("batch_pairs", 1, 2**31),
+            ("sync_words", 1000, 2**62),
         ):
             self._check(name, _integer, least, most)
         for name, lowest, highest in (
@@ -111,6 +114,8 @@ class TrainConfig:
             ("min_alpha", 0.0, 10.0),
         ):
             self._check(name, _number, lowest, highest)
+        if self.replicas != "auto":
+            self._check("replicas", _integer, 1, 4096)
         if self.negatives_per_pair and self.objective != "ns":
             raise ConfigError(f"--negatives-per-pair is for --objective ns: {self.objective} draws no noise")
         if self.min_alpha is not None:

@@ -1,10 +1,14 @@
 """The contract between the driver and a backend."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
+
+#: Of the device: NumPy's or CuPy's.
+Array = Any
 
 
 @dataclass
@@ -13,7 +17,8 @@ class EpochReport:
 
     loss: nats, float64; pairs: (input, predicted word) pairs, windows for CBOW; kept_words: tokens left after
     sub-sampling; words: tokens before it; learning_rate: the latest one; position: the number of ids of the corpus
-    that are done, where training stands still; else about that.
+    that are done, where training stands still; else about that. Of replicas, parts: the position of each in its
+    part of the corpus; rounds: how many they have held.
     """
 
     loss: float = 0.0
@@ -22,6 +27,8 @@ class EpochReport:
     words: int = 0
     learning_rate: float = 0.0
     position: int = 0
+    parts: tuple[int, ...] = ()
+    rounds: int = 0
 
     @property
     def mean_loss(self) -> float:
@@ -93,6 +100,21 @@ class Backend(Protocol):
         ids: (N,) int32 with −1 after each sentence, met as ``objectives/heldout_pairs.py`` says. Raises
         TrainingError where they hold no pair.
         """
+
+    def shared(self) -> dict[str, Array]:
+        """The parameters themselves by name, (n, d) or (n,) float32 on the device, perhaps padded: to write to.
+
+        Only inside ``sharing``, while nothing trains.
+        """
+
+    def sharing(self) -> AbstractContextManager:
+        """What has to surround the use of ``shared``; afterwards the backend goes on with what was written."""
+
+    def as_parameters(self, shared: Mapping[str, Array]) -> dict[str, np.ndarray]:
+        """Copies on the host of arrays like ``shared``, shaped and named as ``parameters`` returns them."""
+
+    def pause_after(self, ids: int) -> None:
+        """Make it possible to pause every so many ids; before ``upload``."""
 
     def load_parameters(self, parameters: dict[str, np.ndarray]) -> None:
         """Continue from given parameters, shaped as ``parameters`` returns them."""

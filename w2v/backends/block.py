@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 
 from w2v.backends.base import NO_PAUSES, EpochReport, Pauses
-from w2v.backends.block_step import BlockModel, Operations
+from w2v.backends.block_step import Array, BlockModel, Operations
 from w2v.config import TrainConfig
 from w2v.cores import available_cores
 from w2v.kernels.random import STREAM_INITIAL, epoch_key
 from w2v.kernels.stream_cpu import keep_thresholds
 from w2v.kernels.tables_cpu import fill_uniform
 from w2v.objectives.batching import CorpusShape, tokens_per_batch
-from w2v.objectives.block_batch import Batch
+from w2v.objectives.block_batch import Batch, host_copy
 from w2v.objectives.block_softmax import BlockObjective
 
 # Words that are to be left of the batch that compiles everything; and how many it takes at most to get there.
@@ -176,6 +177,33 @@ class BlockBackend:
             found[_matrix_name(stem)] = matrix
             found[f"{stem}_accumulators"] = accumulators
         return found
+
+    def shared(self) -> dict[str, Array]:
+        """Matrices and accumulators."""
+        found = {}
+        for stem, rows in self.model.named_rows().items():
+            found[_matrix_name(stem)], found[f"{stem}_accumulators"] = rows.matrix, rows.accumulators
+        return found
+
+    @contextmanager
+    def sharing(self) -> Iterator[None]:
+        """What surrounds steps; then the rows' shadows are written anew."""
+        with self.operations.running():
+            yield
+            for rows in self.model.named_rows().values():
+                self.operations.rows_changed(rows)
+
+    def as_parameters(self, shared: Mapping[str, Array]) -> dict[str, np.ndarray]:
+        """Copies on the host, without the padding."""
+        with self.operations.running():
+            found = {name: host_copy(array) for name, array in shared.items()}
+        for stem, rows in self.model.named_rows().items():
+            name = _matrix_name(stem)
+            found[name] = found[name][:, : rows.size]
+        return {name: np.array(array) for name, array in found.items()}
+
+    def pause_after(self, ids: int) -> None:
+        """Batches are shorter than any interval that is worth while."""
 
     def load_parameters(self, parameters: dict[str, np.ndarray]) -> None:
         """Copy parameters in."""

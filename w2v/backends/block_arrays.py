@@ -52,6 +52,9 @@ class ArrayOperations:
         with self._context:
             return bool(rows.matrix.max() < LARGEST and rows.matrix.min() > -LARGEST)
 
+    def rows_changed(self, rows: Rows) -> None:
+        """There is no shadow."""
+
     def running(self) -> AbstractContextManager:
         """The context that was given."""
         return self._context

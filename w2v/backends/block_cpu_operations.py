@@ -66,6 +66,9 @@ class CpuOperations:
         """Whether every value is finite, and its square too."""
         return is_sound(rows.matrix)
 
+    def rows_changed(self, rows: Rows) -> None:
+        """There is no shadow."""
+
     def running(self) -> AbstractContextManager:
         """One thread of BLAS for each of ours."""
         return threadpool_limits(1, "blas")

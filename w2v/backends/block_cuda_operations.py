@@ -75,6 +75,12 @@ class CudaOperations:
             if rows.shadow is not rows.matrix:
                 self._convert(rows.matrix, rows.shadow)
 
+    def rows_changed(self, rows: Rows) -> None:
+        """Write the shadow anew."""
+        if rows.shadow is not rows.matrix:
+            with self.stream:
+                self._convert(rows.matrix, rows.shadow)
+
     def read_rows(self, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
         """Copies."""
         with self.stream:

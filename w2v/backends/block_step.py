@@ -53,6 +53,9 @@ class Operations(Protocol):
     def is_sound(self, rows: Rows) -> bool:
         """Whether every value of the matrix is finite, and its square too."""
 
+    def rows_changed(self, rows: Rows) -> None:
+        """The matrix was written from outside: bring the shadow up to date, where there is one."""
+
     def running(self) -> AbstractContextManager:
         """What has to surround steps."""
 

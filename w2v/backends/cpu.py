@@ -1,7 +1,8 @@
 """Training on the CPU: numba kernels on chunks of the corpus, one Python thread per core, without the GIL."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,6 +45,7 @@ class CpuBackend:
         self.objective = objective
         self.notes: list[str] = []
         self.threads = config.threads or available_cores()
+        self._longest_chunk = CHUNK
         width = padded(config.vector_size)
         self._input = aligned_zeros(objective.counts.size, width)
         self._output = aligned_zeros(objective.output_rows, width)
@@ -83,6 +85,22 @@ class CpuBackend:
         """Mean −log p of held-out ids, nats per pair; None where the objective is not normalised."""
         return rowwise_heldout_nll(self.config, self.objective, self.parameters, ids)
 
+    def shared(self) -> dict[str, np.ndarray]:
+        """The views that ``parameters`` gives."""
+        return self.parameters()
+
+    def sharing(self) -> AbstractContextManager:
+        """Nothing surrounds it."""
+        return nullcontext()
+
+    def as_parameters(self, shared: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Copies."""
+        return {name: array.copy() for name, array in shared.items()}
+
+    def pause_after(self, ids: int) -> None:
+        """Chunks are no larger."""
+        self._longest_chunk = min(CHUNK, max(SMALLEST_CHUNK, ids))
+
     def load_parameters(self, parameters: dict[str, np.ndarray]) -> None:
         """Copy parameters in."""
         for name, array in self.parameters().items():
@@ -100,7 +118,7 @@ class CpuBackend:
         """Train one pass: the threads take chunks in the order of the text, and race on the rows (Hogwild)."""
         ids = _read_only(ids)
         start = start or EpochReport()
-        chunk = min(CHUNK, max(SMALLEST_CHUNK, ids.size // CHUNKS_PER_EPOCH))
+        chunk = min(self._longest_chunk, max(SMALLEST_CHUNK, ids.size // CHUNKS_PER_EPOCH))
         sums = np.zeros((self.threads, 8))
         sums[0, :4] = start.loss, start.pairs, start.kept_words, start.words
         state = _Epoch(ids, epoch, schedule, _Chunks(start.position, ids.size, chunk), sums)

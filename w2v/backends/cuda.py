@@ -1,14 +1,15 @@
 """Training on one NVIDIA GPU: the corpus stream in numba-CUDA, the row-wise step in CUDA C++ or its numba twin."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 
 import numpy as np
 from numba import config as numba_config
 from numba import cuda
 
-from w2v.backends.base import NO_PAUSES, EpochReport, Pauses
-from w2v.backends.cuda_current import current_device, free_memory
+from w2v.backends.base import NO_PAUSES, Array, EpochReport, Pauses
+from w2v.backends.cuda_current import cupy_stream, current_device, free_memory
 from w2v.backends.cuda_memory import RESERVE, out_of_memory_reported, require_memory
 from w2v.backends.cuda_steps import SMALLEST_CHUNK, RawSteps, Rows, Steps, TwinSteps, chunk_size
 from w2v.backends.cuda_stream import GRID, THREADS, DeviceStream, Segment, require_window
@@ -106,6 +107,25 @@ class CudaBackend:
     def heldout_nll(self, ids: np.ndarray) -> float | None:
         """Mean −log p of held-out ids, nats per pair, from a copy on the host; None where nothing is normalised."""
         return rowwise_heldout_nll(self.config, self.objective, self.parameters, ids)
+
+    def shared(self) -> dict[str, Array]:
+        """The matrices as CuPy's arrays, with the padding."""
+        import cupy
+
+        return {"input_vectors": cupy.asarray(self._rows.inputs), "output_vectors": cupy.asarray(self._rows.outputs)}
+
+    def sharing(self) -> AbstractContextManager:
+        """The stream that trains is CuPy's current one."""
+        return cupy_stream(self._stream)
+
+    def as_parameters(self, shared: Mapping[str, Array]) -> dict[str, np.ndarray]:
+        """Copies on the host, without the padding."""
+        with self.sharing():
+            return {name: array.get()[:, : self.config.vector_size].copy() for name, array in shared.items()}
+
+    def pause_after(self, ids: int) -> None:
+        """Segments are no longer."""
+        self._source.limit_segments(ids)
 
     def load_parameters(self, parameters: dict[str, np.ndarray]) -> None:
         """Copy parameters in."""

@@ -122,6 +122,10 @@ class DeviceStream:
         own = 2 * (4 + 8 + 1) + 4
         return own + (4 * self._lists * (1 + self.config.negative) if self._noise else 8)
 
+    def limit_segments(self, ids: int) -> None:
+        """Let the segments of what will be uploaded be no longer than this."""
+        self._longest = min(self._longest, max(SMALLEST_SEGMENT, ids))
+
     def holds(self, ids: np.ndarray) -> bool:
         """Whether this very array is the corpus at hand."""
         return self._corpus is not None and self._corpus.ids is ids

@@ -267,8 +267,10 @@ def _read(folder: Path) -> Checkpoint:
 
 
 def _report(values: dict) -> EpochReport:
-    report = EpochReport(**values)
-    for name in ("pairs", "kept_words", "words", "position"):
+    report = EpochReport(**{**values, "parts": tuple(values["parts"])})
+    if any(type(place) is not int or place < 0 for place in report.parts):
+        raise ValueError("a part's position is no number")
+    for name in ("pairs", "kept_words", "words", "position", "rounds"):
         if type(getattr(report, name)) is not int or getattr(report, name) < 0:
             raise ValueError(f"{name} is no number")
     for name in ("loss", "learning_rate"):

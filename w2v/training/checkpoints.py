@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
 
 from w2v.config import TrainConfig
 from w2v.errors import ConfigError, OutputError, TrainingError
@@ -81,6 +83,7 @@ class Checkpoints(TrainingCallback):
         self._corpus: dict[str, object] = {}
         self._run: TrainingRun | None = None
         self._saved: RunState | None = None
+        self._trained: Mapping[str, np.ndarray] | None = None
 
     def __enter__(self) -> Checkpoints:
         """Take the lock, and look for a checkpoint.
@@ -182,9 +185,11 @@ class Checkpoints(TrainingCallback):
     def _save(self, run: TrainingRun) -> None:
         """Raises OutputError; and TrainingError where the parameters are not finite, which are not saved."""
         with run.clock.phase("save"):
-            run.require_finite()
+            if self._trained is None:
+                run.require_finite()
             state, seconds = run.state(), run.clock.seconds()
-            self._folder.write(self._asked, run.config, self._corpus, state, seconds, run.parameters())
+            parameters = run.parameters() if self._trained is None else self._trained
+            self._folder.write(self._asked, run.config, self._corpus, state, seconds, parameters)
         self._saved = state
 
     @contextmanager
@@ -199,6 +204,10 @@ class Checkpoints(TrainingCallback):
             else:
                 self._warn(left)
             raise
+
+    def trained(self, parameters: Mapping[str, np.ndarray]) -> None:
+        """What the run has come to, sound and on the host: from now on the run itself may be gone."""
+        self._trained = parameters
 
     def _keep_end(self) -> str:
         """Save the end of training unless it is; what to tell."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from w2v import __version__
-from w2v.backends import choose_device, device_memory_in_use, make_backend
+from w2v.backends import Backend, choose_device, device_memory_in_use, make_backend
 from w2v.config import TrainConfig
 from w2v.cores import available_cores
-from w2v.corpus.heldout import compile_split, split_heldout
+from w2v.corpus.heldout import compile_split, sentence_marks, split_heldout
 from w2v.errors import DeviceError
 from w2v.objectives import CorpusShape, make_objective, resolve_for_corpus
 from w2v.objectives.heldout_pairs import target_counts, unigram_nll
@@ -24,10 +24,11 @@ from w2v.training.callbacks import TrainingCallback
 from w2v.training.checkpoints import Checkpoints
 from w2v.training.clock import PhaseClock, peak_memory_bytes
 from w2v.training.run import TrainingRun
-from w2v.training.same_run import FREE
+from w2v.training.same_run import FREE, corpus_facts
 
 if TYPE_CHECKING:
     from w2v.corpus import EncodedCorpus
+    from w2v.distributed.cluster import Cluster
 
 
 @dataclass
@@ -91,12 +92,14 @@ def train(
     clock: PhaseClock | None = None,
     callbacks: Sequence[TrainingCallback] = (),
     checkpoints: Checkpoints | None = None,
+    ray_address: str = "auto",
     say: Callable[[str], None] = lambda message: None,
 ) -> TrainedModel:
     """Train on an encoded corpus, from fresh parameters or from a checkpoint.
 
-    checkpoints: where the run is saved, and what it goes on from; the seconds of all its parts count together. say:
-    gets lines for people about how the training runs.
+    checkpoints: where the run is saved, and what it goes on from; the seconds of all its parts count together.
+    ray_address: of the cluster that replicas run in (see ``w2v/distributed/cluster.py``). say: gets lines for people
+    about how the training runs.
 
     Held-out sentences count in the vocabulary and its tables, and nowhere else in training; choosing them counts as
     encoding, their loss as evaluation.
@@ -112,55 +115,56 @@ def train(
     for name in ("read", "encode", "compile"):
         clock.add(name, corpus.seconds.get(name, 0.0))
     ids, heldout_ids = _split(config, corpus, clock)
-    heldout_sentences = int(np.count_nonzero(heldout_ids < 0))
-    heldout_tokens = heldout_ids.size - heldout_sentences
-    tokens = corpus.tokens - heldout_tokens
-    with clock.phase("compile"):
-        shape = CorpusShape(corpus.vocabulary.counts, tokens, corpus.sentences - heldout_sentences)
-        device = choose_device(config.device)
-        if resumed is None:
-            config = resolve_for_corpus(config, shape, device, say)
-        else:  # what was chosen for the corpus stays; where to train may change
-            config = replace(resumed.config, **{name: getattr(config, name) for name in FREE})
-        used = device_memory_in_use(device)
-        objective = make_objective(config, corpus.vocabulary.counts)
-        backend = make_backend(config, objective)
-        backend.compile()
-        backend.initialise()
-        if resumed is not None:
-            resumed.load_into(backend)
-    for note in backend.notes:
-        say(note)
-    with clock.phase("upload"):
-        backend.upload(ids)
-    run = TrainingRun(
-        config,
-        backend,
-        corpus.vocabulary,
-        tokens,
-        clock=clock,
-        callbacks=callbacks if checkpoints is None else [*callbacks, checkpoints],
-        heldout=lambda: backend.heldout_nll(heldout_ids) if heldout_ids.size else None,
-        state=None if resumed is None else resumed.state,
-    )
-    reports = run.train(ids)
-    with nullcontext() if checkpoints is None else checkpoints.keeping():
-        with clock.phase("evaluate"):
-            try:
-                heldout_nll, heldout_unigram_nll = _heldout_losses(run, corpus, heldout_ids)
-            except DeviceError as error:  # what was trained is worth keeping
-                say(f"the held-out sentences were not evaluated: {error}")
-                heldout_nll, heldout_unigram_nll = None, None
-        device_memory = None if used is None else device_memory_in_use(device) - used
-        with clock.phase("save"):
-            parameters = backend.parameters()
+    heldout = HeldOut(heldout_ids)
+    tokens = corpus.tokens - heldout.tokens
+    with ExitStack() as held:
+        with clock.phase("compile"):
+            shape = CorpusShape(corpus.vocabulary.counts, tokens, corpus.sentences - heldout.sentences)
+            cluster = held.enter_context(_cluster(config, shape, ray_address))
+            device = choose_device(config.device) if cluster is None else cluster.choose_device(config.device)
+            if resumed is None:
+                config = resolve_for_corpus(config, shape, device, say)
+            else:  # what was chosen for the corpus stays; where to train may change
+                config = replace(resumed.config, **{name: getattr(config, name) for name in FREE})
+            used = device_memory_in_use(device) if cluster is None else None
+            backend = _backend(config, corpus, device, cluster, held)
+            backend.compile()
+            backend.initialise()
+            if resumed is not None:
+                resumed.load_into(backend)
+        for note in backend.notes:
+            say(note)
+        with clock.phase("upload"):
+            backend.upload(ids)
+        run = TrainingRun(
+            config,
+            backend,
+            corpus.vocabulary,
+            tokens,
+            clock=clock,
+            callbacks=callbacks if checkpoints is None else [*callbacks, checkpoints],
+            heldout=lambda: backend.heldout_nll(heldout_ids) if heldout_ids.size else None,
+            state=None if resumed is None else resumed.state,
+        )
+        reports = run.train(ids)
+        with nullcontext() if checkpoints is None else checkpoints.keeping():
+            with clock.phase("evaluate"):
+                try:
+                    heldout_nll, heldout_unigram_nll = _heldout_losses(run, corpus, heldout_ids)
+                except DeviceError as error:  # what was trained is worth keeping
+                    say(f"the held-out sentences were not evaluated: {error}")
+                    heldout_nll, heldout_unigram_nll = None, None
+            device_memory = None if used is None else device_memory_in_use(device) - used
+            with clock.phase("save"):
+                parameters = backend.parameters()
+            if checkpoints is not None:
+                checkpoints.trained(dict(parameters))
     seconds = clock.seconds()
-    pairs = sum(report.pairs for report in reports)
     training = {
         "seconds": seconds,
         "words_per_second": tokens * config.epochs / max(seconds["train"], 1e-9),
         "kept_words": sum(report.kept_words for report in reports),
-        "pairs": pairs,
+        "pairs": sum(report.pairs for report in reports),
         "loss": [report.mean_loss for report in reports],
         "heldout_nll": heldout_nll,
         "heldout_unigram_nll": heldout_unigram_nll,
@@ -168,15 +172,11 @@ def train(
         "device_memory_bytes": device_memory,
         "device": backend.device,
         "corpus": {
-            "fingerprint": corpus.fingerprint,
-            "vocabulary": corpus.vocabulary.fingerprint,
-            "words": len(corpus.vocabulary),
-            "tokens": corpus.tokens,
+            **corpus_facts(corpus),
             "raw_tokens": corpus.raw_tokens,
-            "sentences": corpus.sentences,
             "bad_bytes": corpus.bad_bytes,
-            "heldout_tokens": heldout_tokens,
-            "heldout_sentences": heldout_sentences,
+            "heldout_tokens": heldout.tokens,
+            "heldout_sentences": heldout.sentences,
         },
     }
     return TrainedModel(
@@ -189,6 +189,41 @@ def train(
         training=training,
         clock=clock,
     )
+
+
+class HeldOut:
+    """How much is held out: words and sentences."""
+
+    def __init__(self, ids: np.ndarray) -> None:
+        """ids: (N,) int32, −1 after each sentence."""
+        self.sentences = sentence_marks(ids)
+        self.tokens = ids.size - self.sentences
+
+
+@contextmanager
+def _cluster(config: TrainConfig, shape: CorpusShape, address: str) -> Iterator[Cluster | None]:
+    """Ray, where replicas were asked for."""
+    if config.replicas is None:
+        yield None
+        return
+    from w2v.distributed.cluster import running_cluster
+
+    with running_cluster(address, config, shape) as cluster:
+        yield cluster
+
+
+def _backend(
+    config: TrainConfig, corpus: EncodedCorpus, device: str, cluster: Cluster | None, held: ExitStack
+) -> Backend:
+    """One on the device, or replicas in a cluster; those end with ``held``."""
+    counts = corpus.vocabulary.counts
+    if cluster is None:
+        return make_backend(config, make_objective(config, counts))
+    from w2v.distributed.backend import ReplicatedBackend
+
+    backend = ReplicatedBackend(replace(config, device=device), counts, cluster)
+    held.callback(backend.close)
+    return backend
 
 
 def _split(config: TrainConfig, corpus: EncodedCorpus, clock: PhaseClock) -> tuple[np.ndarray, np.ndarray]:

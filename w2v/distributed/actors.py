@@ -1,0 +1,160 @@
+"""The Ray actors: replicas, the place where they meet, and those who add up their arrays."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from w2v.backends.base import EpochReport
+from w2v.config import TrainConfig
+from w2v.distributed.communicators import Communicator, NcclCommunicator, ObjectStoreCommunicator
+from w2v.distributed.coordinator import Adder, Coordinator, Meeting
+from w2v.distributed.replica import Replica
+from w2v.errors import DeviceError
+
+Actor = Any
+# The driver asks a replica while it trains: for its last round, or to let go of a broken group.
+_CALLS_AT_ONCE = 4
+
+
+class _RemoteMeetingPoint:
+    """A ``Coordinator`` elsewhere."""
+
+    def __init__(self, ray: ModuleType, coordinator: Actor) -> None:
+        self._ray, self._coordinator = ray, coordinator
+
+    def arrive(self, rank: int, number: int, report: EpochReport, last: bool) -> Meeting:
+        return self._ray.get(self._coordinator.arrive.remote(rank, number, report, last))
+
+    def pause(self, rank: int) -> None:
+        self._ray.get(self._coordinator.pause.remote(rank))
+
+    def tell(self, rank: int, report: EpochReport) -> None:
+        self._coordinator.tell.remote(rank, report)
+
+
+class ReplicaActor:
+    """A ``Replica`` in a process of its own."""
+
+    def __init__(self, rank: int, config: TrainConfig, counts: np.ndarray, coordinator: Actor, adders: list) -> None:
+        """See ``Replica``; adders: those of the object store, none where NCCL adds."""
+        import ray
+
+        def communicator(members: int) -> Communicator:
+            if adders:
+                return ObjectStoreCommunicator(ray, rank, adders)
+            return nccl_communicator(rank, members)
+
+        self._replica = Replica(rank, config, counts, _RemoteMeetingPoint(ray, coordinator), communicator)
+
+    def call(self, name: str, *arguments: object) -> object:
+        """A method of the replica's."""
+        return getattr(self._replica, name)(*arguments)
+
+    def new_group(self) -> object:
+        """What the members of a new NCCL group have in common."""
+        return nccl().get_unique_id()
+
+
+def nccl() -> ModuleType:
+    """CuPy's bindings of NCCL; raises DeviceError where they cannot be loaded."""
+    try:
+        from cupy.cuda import nccl as found
+    except ImportError as error:
+        raise DeviceError(
+            f"NCCL cannot be loaded ({error}): pip install nvidia-nccl-cu13, or nvidia-nccl-cu12 with CUDA 12"
+        ) from error
+    return found
+
+
+def nccl_communicator(rank: int, members: int) -> NcclCommunicator:
+    """On the stream that is CuPy's current one."""
+    import cupy
+
+    return NcclCommunicator(cupy, nccl(), rank, members, lambda: cupy.cuda.get_current_stream().ptr)
+
+
+class Actors:
+    """The actors of a run. ``ask`` calls a method of replicas and waits."""
+
+    def __init__(self, ray: ModuleType, config: TrainConfig, counts: np.ndarray, replicas: int, cuda: bool) -> None:
+        """Start them; config: of one replica."""
+        self._ray, self._config, self._cuda = ray, config, cuda
+        self._counts = ray.put(counts)
+        small = {"num_cpus": 0, "max_concurrency": 1000}
+        self.coordinator = ray.remote(**small)(Coordinator).remote(replicas)
+        count = 0 if cuda else max(1, replicas // 2)
+        self._adders = [ray.remote(**small)(Adder).remote(replicas, ray.put) for _ in range(count)]
+        self.replicas = [self._start(rank) for rank in range(replicas)]
+
+    def _start(self, rank: int) -> Actor:
+        needs = {"num_cpus": 1, "num_gpus": 1} if self._cuda else {"num_cpus": self._config.threads}
+        made = self._ray.remote(max_concurrency=_CALLS_AT_ONCE, **needs)(ReplicaActor)
+        return made.remote(rank, self._config, self._counts, self.coordinator, self._adders)
+
+    def restart(self, rank: int) -> None:
+        """Put a new replica in the place of a dead one."""
+        self.replicas[rank] = self._start(rank)
+
+    def begin_epoch(self, reports: list[EpochReport], first_round: int) -> None:
+        """See ``Coordinator`` and ``Adder``."""
+        self._ray.get([adder.begin_epoch.remote() for adder in self._adders])
+        self._ray.get(self.coordinator.begin_epoch.remote(reports, first_round))
+
+    def meet(self, name: str, *arguments: object) -> Any:
+        """A method of the coordinator's."""
+        return self._ray.get(getattr(self.coordinator, name).remote(*arguments))
+
+    def renew_group(self, rank: int) -> None:
+        """Let the members form a new group, whose id the replica ``rank`` makes."""
+        if self._cuda:
+            self.meet("renew_group", self.replicas[rank].new_group.remote())
+
+    def start(self, rank: int, name: str, *arguments: object) -> object:
+        """Begin a call of a replica's method; its reference."""
+        return self.replicas[rank].call.remote(name, *arguments)
+
+    def result(self, reference: object) -> Any:
+        """What a call gave; raises what it raised, and ``dead`` where its replica is no more."""
+        try:
+            return self._ray.get(reference)
+        except self._ray.exceptions.RayTaskError as error:
+            raise getattr(error, "cause", error) from error
+
+    @property
+    def dead(self) -> type[Exception]:
+        """What a call of a dead replica raises."""
+        return self._ray.exceptions.RayActorError
+
+    def ask(self, name: str, *arguments: object) -> list[Any]:
+        """What a method of every replica gives; raises DeviceError where one is dead."""
+        references = [self.start(rank, name, *arguments) for rank in range(len(self.replicas))]
+        try:
+            return [self.result(reference) for reference in references]
+        except self.dead as error:
+            raise DeviceError(f"a replica died: {first_line(error)}") from error
+
+    def ask_one(self, name: str, *arguments: object) -> Any:
+        """What a method of a replica gives, the first one that lives."""
+        for rank in range(len(self.replicas)):
+            try:
+                return self.result(self.start(rank, name, *arguments))
+            except self.dead as error:
+                failure = error
+        raise DeviceError(f"no replica is left: {first_line(failure)}") from failure
+
+    def wait(self, references: list[object], seconds: float) -> list[object]:
+        """Those that are done, as soon as one is."""
+        return self._ray.wait(references, num_returns=1, timeout=seconds)[0]
+
+    def close(self) -> None:
+        """End them all."""
+        for actor in (*self.replicas, *self._adders, self.coordinator):
+            self._ray.kill(actor)
+
+
+def first_line(error: BaseException) -> str:
+    """Of what Ray has to say."""
+    return str(error).strip().partition("\n")[0] or type(error).__name__

@@ -1,0 +1,187 @@
+"""Replicas on Ray behind the contract of a backend: the driver of a run does not know that there are several."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from w2v.backends.base import NO_PAUSES, EpochReport, Pauses
+from w2v.config import TrainConfig
+from w2v.corpus.heldout import sentence_marks
+from w2v.corpus.part import CorpusPart, split_corpus
+from w2v.distributed.actors import Actors
+from w2v.distributed.cluster import Cluster
+from w2v.distributed.replica import EpochPlan
+from w2v.distributed.rounds import rounds_per_epoch
+from w2v.errors import DeviceError
+
+LOOK_SECONDS = 0.1
+# Deaths that a run survives: more are a fault that would come again.
+MOST_DEATHS = 20
+
+
+class ReplicatedBackend:
+    """``replicas`` backends, each on its part of the corpus; at a pause all of them have the same parameters.
+
+    Learning rates are those of the schedule times the number of replicas: a row that all of them change moves by the
+    mean of their steps, and would learn so many times slower otherwise.
+    """
+
+    def __init__(self, config: TrainConfig, counts: np.ndarray, cluster: Cluster) -> None:
+        """Start the replicas. config: of the run, its device "cpu" or "cuda"; counts: (V,) int64."""
+        self.config = config
+        replicas = cluster.replicas(config.replicas, config.device)
+        self._replicas, self._sync_words = replicas, config.sync_words
+        threads = max(1, config.threads // replicas)
+        own = replace(config, threads=threads, replicas=None)
+        self._actors = Actors(cluster.ray, own, counts, replicas, config.device == "cuda")
+        ((name, notes), *_) = self._actors.ask("describe")
+        self.device = f"{replicas} × {name}"
+        self.notes = [f"{replicas} replicas train, with {threads} {_threads(threads)} each", *notes]
+        self._parts: list[CorpusPart] = []
+        self._ids: np.ndarray | None = None
+        self._rounds = self._sync_ids = 1
+        self._deaths = 0
+
+    def compile(self) -> None:
+        """All of them."""
+        self._actors.ask("compile", self._replicas)
+
+    def initialise(self) -> None:
+        """All of them draw the same."""
+        self._actors.ask("initialise")
+
+    def load_parameters(self, parameters: dict[str, np.ndarray]) -> None:
+        """Into all of them."""
+        self._actors.ask("load_parameters", parameters)
+
+    def upload(self, ids: np.ndarray) -> None:
+        """Give every replica its part."""
+        if self._ids is ids:
+            return
+        tokens = ids.size - sentence_marks(ids)
+        self._rounds = rounds_per_epoch(tokens, self._replicas, self._sync_words)
+        self._sync_ids = math.ceil(ids.size / self._replicas / self._rounds)
+        self._parts = split_corpus(ids, self._replicas)
+        calls = [self._actors.start(rank, "upload", part, self._sync_ids) for rank, part in enumerate(self._parts)]
+        for call in calls:
+            self._actors.result(call)
+        self._actors.renew_group(0)
+        self._ids = ids
+
+    def parameters(self) -> dict[str, np.ndarray]:
+        """Of one of them."""
+        return self._actors.ask_one("parameters")
+
+    def unsound_parameters(self) -> list[str]:
+        """Of one of them."""
+        return self._actors.ask_one("unsound_parameters")
+
+    def heldout_nll(self, ids: np.ndarray) -> float | None:
+        """By one of them."""
+        return self._actors.ask_one("heldout_nll", np.asarray(ids))
+
+    def train_epoch(
+        self,
+        ids: np.ndarray,
+        epoch: int,
+        schedule: Callable[[float], float],
+        progress: Callable[[EpochReport], None],
+        pauses: Pauses = NO_PAUSES,
+        start: EpochReport | None = None,
+    ) -> EpochReport:
+        """Train one pass: all parts at once. A pause is between two rounds, and then a round covers all rows."""
+        self.upload(ids)
+        first, reports = self._places(start)
+        self._actors.begin_epoch(reports, first)
+        plan = EpochPlan(epoch, self._rounds, first, _Scaled(schedule, self._replicas), reports[0])
+        running = {
+            self._actors.start(rank, "train_epoch", replace(plan, start=report)): rank
+            for rank, report in enumerate(reports)
+        }
+        while running:
+            for done in self._actors.wait(list(running), LOOK_SECONDS):
+                rank = running.pop(done)
+                try:
+                    reports[rank] = self._actors.result(done)
+                except self._actors.dead as death:
+                    running[self._replace(rank, plan, death)] = rank
+            told, paused = self._actors.meet("status")
+            here = self._sum([told[rank] if rank in running.values() else reports[rank] for rank in range(len(told))])
+            progress(here)
+            if paused:
+                pauses.hook(replace(here, rounds=paused))
+                self._actors.meet("go_on")
+            elif running and pauses.due(here.position / max(1, ids.size)):
+                self._actors.meet("ask_pause")
+        return self._sum(reports)
+
+    def _places(self, start: EpochReport | None) -> tuple[int, list[EpochReport]]:
+        """The first round to hold, and where every replica begins; the sums so far are counted as the first one's."""
+        if start is None or not start.position:
+            return 1, [EpochReport() for _ in self._parts]
+        reports = [EpochReport(position=position) for position in start.parts]
+        reports[0] = replace(start, position=start.parts[0], parts=())
+        return start.rounds + 1, reports
+
+    def _sum(self, reports: list[EpochReport]) -> EpochReport:
+        return EpochReport(
+            sum(report.loss for report in reports),
+            sum(report.pairs for report in reports),
+            sum(report.kept_words for report in reports),
+            sum(report.words for report in reports),
+            reports[0].learning_rate,
+            sum(report.position for report in reports),
+            tuple(report.position for report in reports),
+        )
+
+    def _replace(self, rank: int, plan: EpochPlan, death: Exception) -> object:
+        """Start a successor after the last round that the dead replica held; the reference of its training."""
+        self._deaths += 1
+        others = [other for other in range(self._replicas) if other != rank]
+        if self._deaths > MOST_DEATHS or not others:
+            raise DeviceError(f"a replica died, and no other one can stand in: {death}") from death
+        self._actors.restart(rank)
+        rounds = []
+        for other in others:
+            try:
+                self._actors.result(self._actors.start(other, "abort"))
+                rounds.append(self._actors.result(self._actors.start(other, "last_round")))
+            except self._actors.dead:
+                continue  # it has its own turn
+        if not rounds:
+            raise DeviceError("every replica died: go on from the last checkpoint with --resume") from death
+        number, parameters = max(rounds, key=lambda found: found[0])
+        report = self._actors.meet("report_at", rank, number)
+        for name, *arguments in (
+            ("compile", self._replicas),
+            ("initialise",),
+            ("upload", self._parts[rank], self._sync_ids),
+            ("load_parameters", parameters, number),
+        ):
+            self._actors.result(self._actors.start(rank, name, *arguments))
+        self._actors.renew_group(rank)
+        paused = self._actors.meet("pausing_after") == number
+        successor = replace(plan, first_round=number + 1, start=report, paused=paused)
+        return self._actors.start(rank, "train_epoch", successor)
+
+    def close(self) -> None:
+        """End the replicas."""
+        self._actors.close()
+
+
+class _Scaled:
+    """A schedule times a factor; it travels to the replicas."""
+
+    def __init__(self, schedule: Callable[[float], float], factor: float) -> None:
+        self._schedule, self._factor = schedule, factor
+
+    def __call__(self, fraction: float) -> float:
+        return self._factor * self._schedule(fraction)
+
+
+def _threads(count: int) -> str:
+    return "thread" if count == 1 else "threads"

@@ -1,0 +1,126 @@
+"""Ray, started or joined: nothing of it is imported until replicas are asked for."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import ModuleType
+
+from w2v.backends import choose_device
+from w2v.config import TrainConfig
+from w2v.cores import available_cores
+from w2v.errors import ConfigError, DeviceError, require
+from w2v.objectives import CorpusShape
+
+# Of the object store of a Ray of our own: beside what the arrays of a run take.
+_OBJECT_STORE = 256 << 20
+_QUIET = {"log_to_driver": False, "logging_level": "error", "configure_logging": False}
+_FAILURES = (RuntimeError, ValueError, OSError, TimeoutError)
+
+
+class Cluster:
+    """A running Ray, and what it has."""
+
+    def __init__(self, ray: ModuleType, ours: bool) -> None:
+        """ours: whether it was started here, on this computer alone."""
+        self.ray, self.ours = ray, ours
+
+    @property
+    def gpus(self) -> int:
+        """GPUs of all its computers."""
+        return int(self.ray.cluster_resources().get("GPU", 0))
+
+    @property
+    def computers(self) -> int:
+        """Computers that are in it."""
+        return sum(bool(node["Alive"]) for node in self.ray.nodes())
+
+    def choose_device(self, asked: str) -> str:
+        """``cpu`` or ``cuda`` for ``auto``, ``cpu`` or ``cuda``; raises DeviceError where that is not there.
+
+        On this computer alone a GPU has to work; of others it is taken for granted.
+        """
+        if self.ours:
+            return choose_device(asked)
+        if asked == "cuda" and not self.gpus:
+            raise DeviceError("--device cuda: the Ray cluster has no GPU: add one, or use --device cpu")
+        return "cuda" if asked != "cpu" and self.gpus else "cpu"
+
+    def replicas(self, asked: int | str, device: str) -> int:
+        """How many replicas "auto" or a number means. Raises DeviceError where there are not so many GPUs.
+
+        auto: one per GPU, or on "cpu" one per computer, where threads share one model.
+        """
+        if asked == "auto":
+            return max(1, self.gpus if device == "cuda" else self.computers)
+        if device == "cuda" and asked > self.gpus:
+            raise DeviceError(f"--replicas {asked} are more than the {self.gpus} GPUs that there are: lower it")
+        return int(asked)
+
+
+@contextmanager
+def running_cluster(address: str, config: TrainConfig, shape: CorpusShape) -> Iterator[Cluster]:
+    """Start Ray on this computer ("local"), or join the one at an address ("auto": one that runs here, or none).
+
+    config, shape: of the run, for which a Ray of our own gets room. Raises MissingExtraError without Ray, DeviceError
+    where the cluster does not answer, ConfigError where the address is none.
+    """
+    ray = require("ray", "ray", "--replicas")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        ours = _connect(ray, address, config, shape)
+        # Ray takes SIGTERM for itself; here it means what it meant before.
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        yield Cluster(ray, ours)
+    finally:
+        ray.shutdown()
+
+
+def _connect(ray: ModuleType, address: str, config: TrainConfig, shape: CorpusShape) -> bool:
+    """Whether a Ray of our own was started."""
+    if address == "local":
+        _start(ray, config, shape)
+        return True
+    if address == "auto":
+        try:
+            ray.init(address="auto", **_QUIET)
+        except ConnectionError:
+            _start(ray, config, shape)
+            return True
+        return False
+    if not address.startswith("ray://") and ":" not in address:
+        raise ConfigError(
+            f"--ray-address {address!r} is not understood: use auto, local, HOST:PORT or ray://HOST:PORT"
+        )
+    try:
+        ray.init(address=address, **_QUIET)
+    except _FAILURES as error:
+        raise DeviceError(
+            f"no Ray cluster answers at {address} ({_first_line(error)}): check --ray-address, or start one with "
+            "`ray start --head`"
+        ) from error
+    return False
+
+
+def _start(ray: ModuleType, config: TrainConfig, shape: CorpusShape) -> None:
+    replicas = 1 if config.replicas == "auto" else int(config.replicas)
+    # What is given to all, and what each gives for a sum of all rows, twice: in and out.
+    matrices = 2 * 4 * shape.counts.size * (config.vector_size + 1)
+    try:
+        ray.init(
+            address="local",
+            num_cpus=max(available_cores(), replicas * max(1, (config.threads or 1) // replicas)),
+            include_dashboard=False,
+            object_store_memory=_OBJECT_STORE + 2 * (replicas + 1) * matrices,
+            **_QUIET,
+        )
+    except _FAILURES as error:
+        raise DeviceError(f"Ray does not start on this computer: {_first_line(error)}") from error
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0] or type(error).__name__

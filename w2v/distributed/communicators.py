@@ -1,0 +1,126 @@
+"""How replicas add up arrays: alone, through Ray's object store, or with NCCL between GPUs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from types import ModuleType
+from typing import Any, Protocol
+
+import numpy as np
+
+Array = Any
+
+
+class Communicator(Protocol):
+    """The members of a group add up arrays; all call ``begin_round`` and ``sum`` in the same order."""
+
+    #: The module of the arrays: numpy or cupy.
+    xp: ModuleType
+
+    def begin_round(self, number: int, group: object) -> None:
+        """The sums to come are those of a round. group: what the members have in common, new when one is replaced."""
+
+    def sum(self, values: Array) -> Array:
+        """Element-wise sum of the members' float32 arrays, which have one shape; the same bits in all of them.
+
+        Raises GroupBroken where a member is gone.
+        """
+
+    def abort(self) -> None:
+        """Let a ``sum`` that waits, in another thread, raise GroupBroken: a member is gone."""
+
+
+class GroupBroken(Exception):  # noqa: N818 (a state, not a fault)
+    """A member of the group is gone: the round has to be begun again with its successor."""
+
+
+class SingleCommunicator:
+    """A group of one."""
+
+    xp = np
+
+    def begin_round(self, number: int, group: object) -> None:
+        """Nothing to prepare."""
+
+    def sum(self, values: np.ndarray) -> np.ndarray:
+        """The array itself."""
+        return values
+
+    def abort(self) -> None:
+        """Nothing ever waits."""
+
+
+class ObjectStoreCommunicator:
+    """NumPy arrays, added up by Ray actors (``adders.py``); shared memory on one computer, the network between them.
+
+    Every array is cut into as many parts as there are adders, so that none of them is a bottleneck. What a member
+    has contributed to a round stays with them: a successor that contributes again gets the result as it was.
+    """
+
+    xp = np
+
+    def __init__(self, ray: ModuleType, rank: int, adders: Sequence[object]) -> None:
+        """ray: the package; rank: this member's number; adders: actor handles, in one order everywhere."""
+        self._ray, self._rank, self._adders = ray, rank, adders
+        self._round, self._number = 0, 0
+
+    def begin_round(self, number: int, group: object) -> None:
+        """The adders tell the sums of a round apart by their order."""
+        self._round, self._number = number, 0
+
+    def sum(self, values: np.ndarray) -> np.ndarray:
+        """Sent in parts, and put together again."""
+        key, flat = (self._round, self._number), values.reshape(-1)
+        self._number += 1
+        limits = np.linspace(0, flat.size, len(self._adders) + 1).astype(np.int64).tolist()
+        parts = [flat[begin:end] for begin, end in zip(limits, limits[1:], strict=False)]
+        asked = [adder.add.remote(key, self._rank, part) for adder, part in zip(self._adders, parts, strict=True)]
+        # The adders answer with references, one array for all members.
+        sums = self._ray.get([reference for (reference,) in self._ray.get(asked)])
+        return (sums[0] if len(sums) == 1 else np.concatenate(sums)).reshape(values.shape)
+
+    def abort(self) -> None:
+        """Nothing to do: a sum waits for the successor."""
+
+
+class NcclCommunicator:
+    """CuPy arrays on GPUs, added up by NCCL.
+
+    The group is NCCL's unique id: with a new one the communicator is made anew, among members that all live.
+    """
+
+    def __init__(
+        self, cupy: ModuleType, nccl: ModuleType, rank: int, members: int, stream: Callable[[], int]
+    ) -> None:
+        """nccl: ``cupy.cuda.nccl``; stream: gives the address of the CUDA stream to work on."""
+        self.xp = cupy
+        self._nccl, self._rank, self._members, self._stream = nccl, rank, members, stream
+        self._group: object = None
+        self._communicator: Any = None
+
+    def begin_round(self, number: int, group: object) -> None:
+        """Join the group, where it is a new one; waits until all members have."""
+        if group == self._group:
+            return
+        if self._communicator is not None:
+            self._communicator.abort()
+        self._communicator = self._nccl.NcclCommunicator(self._members, group, self._rank)
+        self._group = group
+
+    def sum(self, values: Array) -> Array:
+        """In place."""
+        nccl = self._nccl
+        try:
+            self._communicator.allReduce(
+                values.data.ptr, values.data.ptr, values.size, nccl.NCCL_FLOAT32, nccl.NCCL_SUM, self._stream()
+            )
+            self.xp.cuda.get_current_stream().synchronize()
+            self._communicator.check_async_error()
+        except nccl.NcclError as error:
+            raise GroupBroken(str(error)) from error
+        return values
+
+    def abort(self) -> None:
+        """Every collective that waits returns with an error."""
+        if self._communicator is not None:
+            self._communicator.abort()
