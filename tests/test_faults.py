@@ -296,6 +296,15 @@ def test_only_names_of_ours_are_cleared(tmp_path):
     assert hold(tmp_path / "missing") is None
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux lets two folders change places")
+def test_no_moment_has_neither_the_old_nor_the_new_folder(tmp_path, monkeypatch):
+    save(tmp_path / "out", "folder", "old")
+    # Not one rename is needed, so there is nothing between two of them.
+    monkeypatch.delattr(atomic.os, "rename")
+    save(tmp_path / "out", "folder", "new")
+    assert contents(tmp_path) == {"out": None, "out/a": b"new"}
+
+
 @pytest.mark.parametrize("locks", ["none", "refused"])
 def test_without_locks_age_tells_what_is_abandoned(locks, tmp_path, monkeypatch):
     class Refusing:
