@@ -5,7 +5,6 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
-from benchmark import ROOT
 from soak_checks import same_vectors
 from soak_commands import BrokenError
 from soak_place import Operation
@@ -114,7 +113,7 @@ def reader_leaves(work: Operation) -> None:
     work.fault("reader goes away")
     program = [*work.commands.program, "similar", str(work.place.good), *work.place.words[:60], "-n", "500"]
     work.commands.note("w2v similar … | head -1")
-    environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), **work.commands.variables}
+    environment = {"PATH": "/usr/bin:/bin", **work.commands.variables}
     with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as process:
         process.stdout.readline()
         process.stdout.close()

@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
 #: Seconds after which a command hangs.
 LONGEST = 120.0
 # What a user should never read. Python's warnings name their class; those of w2v are plain lines.
@@ -128,7 +127,8 @@ class Running:
 class Commands:
     """Starts ``w2v`` in one folder, and keeps the list of what was started for whoever wants to do it again.
 
-    limit: the largest file in bytes that a command may write, for a while.
+    variables: of the environment, beside those of this process; limit: the largest file in bytes that a command may
+    write, for a while.
     """
 
     folder: Path
@@ -149,7 +149,7 @@ class Commands:
             process = subprocess.Popen(
                 [*self.program, *words],
                 stdin=opened or stdin, stdout=stdout, stderr=stderr, cwd=self.folder,
-                env={**os.environ, "PYTHONPATH": str(ROOT), **self.variables},
+                env={**os.environ, **self.variables},
                 start_new_session=True,
                 preexec_fn=None if self.limit is None else self._limit,
             )  # fmt: skip

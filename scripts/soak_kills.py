@@ -41,14 +41,14 @@ class Reference:
 
 def reference(place: Workplace, objective: str, model: str, threads: int) -> Reference:
     """The uninterrupted run of one kind on the text; made once, in the soak's folder."""
-    found = _REFERENCES.get((place.folder, objective, model, threads))
-    if found is not None:
-        return found
-    folder = place.folder / f"reference-{objective}-{model}-{threads}"
-    place.operate(f"reference {objective} {model} {threads}".replace(" ", "-"), 0, lambda work: _train(work, folder))
-    if (found := _REFERENCES.get((place.folder, objective, model, threads))) is None:
-        raise BrokenError(f"there is no reference run in {folder}")
-    return found
+    key = place.folder, objective, model, threads
+    if key not in _REFERENCES:
+        # Where it failed before, its number is another one.
+        name, number = f"reference-{objective}-{model}-{threads}", place.next_number("reference")
+        place.operate(name, number, lambda work: _train(work, place.folder / name))
+    if key not in _REFERENCES:
+        raise BrokenError(f"there is no reference run of {objective} {model} with {threads} threads")
+    return _REFERENCES[key]
 
 
 _REFERENCES: dict[tuple[Path, str, str, int], Reference] = {}
@@ -193,7 +193,7 @@ def kill_loop(place: Workplace, kinds: list[tuple[str, str]], kills: int) -> Non
     most = max(1, math.ceil(kills / len(turns)))
     before = signals(place)
     # Should runs end before they are met, or fail, there is an end all the same.
-    for number in range(4 * kills + 2 * len(turns)):
+    for number in range(kills + 2 * len(turns)):
         if signals(place) >= before + kills:
             return
         objective, model, threads = turns[number % len(turns)]

@@ -6,6 +6,7 @@ import random
 import shutil
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,7 +41,7 @@ class Workplace:
     def __init__(self, folder: Path, corpus: Path, settings: Settings, ledger: Ledger) -> None:
         """Cut the texts out of ``corpus`` and train the model that stays; raises BrokenError where that fails."""
         self.folder, self.settings, self.ledger = folder, settings, ledger
-        self.broken = False
+        self._numbers: Counter[str] = Counter()
         self.texts = folder / "texts"
         self.texts.mkdir(parents=True)
         text = corpus.read_bytes()[: settings.text_bytes]
@@ -58,10 +59,11 @@ class Workplace:
     def _train_good(self) -> None:
         from w2v.vectors import load_vectors, save_vectors
 
+        self.package = _copied(self.folder / "package")
         options = ("--vector-size", 24, "--min-count", 2, "--epochs", 3, "--threads", 1, "--seed", 5)
         place = self.folder / "making"
         place.mkdir()
-        commands = Commands(place, {"W2V_CACHE": str(place / "cache")})
+        commands = Commands(place, {"W2V_CACHE": str(place / "cache"), "PYTHONPATH": str(self.package)})
         for objective, path in (("ns", self.good), ("hs", self.folder / "good-hs")):
             arguments = ("train", self.small, "-o", path, "--objective", objective, *options)
             commands.run(*arguments).check(0)
@@ -75,6 +77,11 @@ class Workplace:
             line.split("\t")[0] for line in (self.good / "vocabulary.tsv").read_text("utf-8").splitlines()[:200]
         ]
         shutil.rmtree(place)
+
+    def next_number(self, name: str) -> int:
+        """0, 1, 2 … by name."""
+        self._numbers[name] += 1
+        return self._numbers[name] - 1
 
     def require_good(self) -> None:
         """BrokenError where the good models or the texts changed."""
@@ -120,7 +127,8 @@ class Operation:
         """Folders for the cache and for temporary files."""
         self.cache, self.temporary, self.output = (self.folder / name for name in ("cache", "tmp", "out"))
         self.temporary.mkdir()
-        self.commands = Commands(self.folder, {"W2V_CACHE": str(self.cache), "TMPDIR": str(self.temporary)})
+        folders = {"W2V_CACHE": self.cache, "TMPDIR": self.temporary, "PYTHONPATH": self.place.package}
+        self.commands = Commands(self.folder, {name: str(path) for name, path in folders.items()})
         self.run, self.start = self.commands.run, self.commands.start
 
     def fault(self, kind: str, detail: str = "") -> None:
@@ -156,6 +164,14 @@ class Operation:
                 yield folder
             finally:
                 self.commands.limit = None
+
+
+def _copied(folder: Path) -> Path:
+    """A copy of the package, compiled code included: an hour is long, and the sources may change meanwhile."""
+    for name in ("w2v", "kernels"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("*.tmp*"))
+    shutil.copy2(ROOT / "setup.py", folder)
+    return folder
 
 
 def mount(*arguments: str) -> bool:

@@ -59,6 +59,7 @@ class Untrained(Workplace):
     """A place whose good model was not trained."""
 
     def _train_good(self):
+        self.package = self.folder
         self.good.mkdir()
         (self.good / "vectors").write_text("1 2 3\n")
         self.good_files = {self.good: fingerprint(self.good)}
