@@ -21,9 +21,10 @@ from w2v.config import TrainConfig
 from w2v.cores import available_cores
 from w2v.corpus.cache import describe_size
 from w2v.errors import TrainingError
+from w2v.host_memory import available_memory
 from w2v.kernels.simd import padded
 from w2v.kernels.window import padded as device_padded
-from w2v.objectives import BLOCK, BlockObjective, CorpusShape, Objective
+from w2v.objectives import BLOCK, CorpusShape
 from w2v.objectives.batching import pairs_per_token, tokens_per_batch
 from w2v.objectives.block_layout import BlockLayout, Tail
 from w2v.objectives.block_softmax import stream_shares
@@ -31,6 +32,8 @@ from w2v.objectives.heldout_pairs import CHUNK as HELDOUT_PAIRS
 
 # Compiled code, and the compiler where nothing is cached; the driver's part on the host where a GPU trains.
 CODE, CUDA_CODE = 100 << 20, 300 << 20
+# Rows of logits that a GPU has to hold beside the parameters (``block_cuda.FEWEST_ROWS``).
+_DEVICE_ROWS = 64
 # Bytes per word: of building each kind of tables, of the arrays by word that last, of writing the words at the end.
 _NOISE_BUILDING, _TREE_BUILDING, _BLOCK_BUILDING = 40, 60, 48
 _SAVED_WORD = 200
@@ -98,15 +101,14 @@ def _private_bytes(width: int, words: int) -> int:
 
 
 def table_bytes(config: TrainConfig, counts: np.ndarray) -> int:
-    """The tables of a row-wise objective: the noise and its alias table, or every word's path in the tree.
+    """The tables of a row-wise objective: the noise and its alias table, or every word's path in the tree."""
+    return 16 * counts.size if config.objective == "ns" else 8 * counts.size + 5 * _tree_nodes(counts)
 
-    A word of frequency f has a path of about log2 1/f nodes: a little less on average, if the tree is good.
-    """
-    if config.objective == "ns":
-        return 16 * counts.size
+
+def _tree_nodes(counts: np.ndarray) -> int:
+    """Nodes of all the paths of the Huffman tree, about: a word of frequency f has a path of log2 1/f, and a bit."""
     known = np.maximum(counts, 1).astype(np.float64)
-    nodes = np.ceil(math.log2(known.sum()) - np.log2(known)).sum() + counts.size
-    return int(5 * nodes) + 8 * counts.size
+    return int(np.ceil(math.log2(known.sum()) - np.log2(known)).sum()) + counts.size
 
 
 def _block_need(config: TrainConfig, shape: CorpusShape, device: str) -> tuple[dict[str, int], dict[str, int]]:
@@ -134,10 +136,14 @@ def _layout(config: TrainConfig, counts: np.ndarray) -> BlockLayout:
 
 def _parameter_bytes(layout: BlockLayout) -> int:
     """Matrices and their accumulators, one a row."""
-    rows = [(layout.words, layout.size), (layout.columns, layout.size)]
-    rows += [(tail.words, tail.size) for tail in layout.tails]
-    rows += [(layout.size, tail.size) for tail in layout.tails if tail.projected]
-    return sum(4 * count * (size + 1) for count, size in rows)
+    return sum(4 * rows * (size + 1) for rows, size in _matrices(layout))
+
+
+def _matrices(layout: BlockLayout) -> list[tuple[int, int]]:
+    """Shapes of what is trained."""
+    tails = [(tail.words, tail.size) for tail in layout.tails]
+    projections = [(layout.size, tail.size) for tail in layout.tails if tail.projected]
+    return [(layout.words, layout.size), (layout.columns, layout.size), *tails, *projections]
 
 
 @dataclass(frozen=True)
@@ -213,24 +219,31 @@ def _threads(config: TrainConfig) -> int:
     return config.threads or available_cores()
 
 
-def device_need(config: TrainConfig, objective: Objective) -> int:
+def device_need(config: TrainConfig, counts: np.ndarray) -> int:
     """Bytes of GPU memory that training cannot do without; the corpus takes what is left, piece by piece if need be.
 
-    What the backends ask for before they take any.
+    What the backends ask for before they take any, but for ``hs``, whose tree is not grown here: there about that.
     """
-    if isinstance(objective, BlockObjective):
-        return block_device_bytes(objective)
-    counts, tables = objective.counts, objective.tables
-    own = sum(np.asarray(part).nbytes for name, part in tables._asdict().items() if name in ("buckets", "offsets"))
-    own += 4 * tables.nodes.size if hasattr(tables, "nodes") else 0
-    pitch = device_padded(objective.vector_size)
-    return 4 * (pitch + 1) * (counts.size + objective.output_rows) + own + 4 * counts.size
+    if config.objective in BLOCK:
+        layout = _layout(config, counts)
+        matrices = _matrices(layout)
+        largest = max(4 * rows * size for rows, size in matrices)
+        return _parameter_bytes(layout) * 3 // 2 + 2 * largest + _DEVICE_ROWS * 8 * layout.columns
+    words = counts.size
+    rows = 2 * words if config.objective == "ns" else 2 * words - 1
+    tables = 8 * words if config.objective == "ns" else 8 * (words + 1) + 4 * _tree_nodes(counts)
+    return 4 * (device_padded(config.vector_size) + 1) * rows + tables + 4 * words
 
 
-def block_device_bytes(objective: BlockObjective, fewest_rows: int = 64) -> int:
-    """Parameters with their shadows, the gradients of the largest of them, and a narrow tile of its logits."""
-    sizes = [4 * int(np.prod(shape)) for shape in objective.parameter_shapes.values()]
-    return sum(sizes) * 3 // 2 + 2 * max(sizes) + fewest_rows * 8 * objective.layout.columns
+def stated_memory(config: TrainConfig, shape: CorpusShape, device: str, heldout_ids: int = 0) -> str:
+    """What training needs and what there is, in a line (``memory_line``); TrainingError where the host lacks it."""
+    available = available_memory()
+    need = require_host_memory(config, shape, device, available, heldout_ids)
+    if device != "cuda":
+        return memory_line(need, available)
+    from w2v.backends.cuda_current import free_memory
+
+    return memory_line(need, available, device_need(config, shape.counts), free_memory())
 
 
 def memory_line(
