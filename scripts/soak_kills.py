@@ -39,16 +39,20 @@ class Reference:
     seconds: float
 
 
-def reference(place: Workplace, objective: str, model: str, threads: int) -> Reference:
-    """The uninterrupted run of one kind on the text; made once, in the soak's folder."""
-    key = place.folder, objective, model, threads
-    if key not in _REFERENCES:
+def make_reference(place: Workplace, objective: str, model: str, threads: int) -> None:
+    """The uninterrupted run of one kind on the text, in the soak's folder, unless it is there."""
+    if (place.folder, objective, model, threads) not in _REFERENCES:
         # Where it failed before, its number is another one.
         name, number = f"reference-{objective}-{model}-{threads}", place.next_number("reference")
         place.operate(name, number, lambda work: _train(work, place.folder / name))
-    if key not in _REFERENCES:
+
+
+def reference(place: Workplace, objective: str, model: str, threads: int) -> Reference:
+    """What ``make_reference`` made; BrokenError where it failed."""
+    found = _REFERENCES.get((place.folder, objective, model, threads))
+    if found is None:
         raise BrokenError(f"there is no reference run of {objective} {model} with {threads} threads")
-    return _REFERENCES[key]
+    return found
 
 
 _REFERENCES: dict[tuple[Path, str, str, int], Reference] = {}
@@ -99,7 +103,7 @@ def killed_until_done(work: Operation, arguments: list, seconds: float, most: in
         aim = work.random.choices(list(_AIMS), list(_AIMS.values()))[0]
         if aim == "the text being encoded":
             shutil.rmtree(work.cache, ignore_errors=True)
-        minutes = f"{work.random.uniform(0.01, 0.1):.3f}"
+        minutes = f"{work.random.uniform(0.005, 0.06):.3f}"
         running = work.start(*arguments, "--checkpoint-minutes", minutes, *resume)
         ended = running.stop_when(_moment(work, aim, seconds), number)
         resume = ["--resume"]
@@ -199,6 +203,7 @@ def kill_loop(place: Workplace, kinds: list[tuple[str, str]], kills: int) -> Non
         objective, model, threads = turns[number % len(turns)]
         name = f"kill-{'one-thread' if threads == 1 else 'two-threads'}"
         kind = (objective, model, threads, most)
+        make_reference(place, objective, model, threads)
         place.operate(name, number, lambda work, kind=kind: kill_round(work, *kind))
     if signals(place) < before + kills:
         place.operate("kills", 0, lambda work: _too_few(signals(place) - before, kills))

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 from benchmark import ROOT
 from soak_commands import BrokenError
@@ -25,7 +24,6 @@ def fuzz(work: Operation, cases: int, record: dict[str, object]) -> None:
     done = _done(work, command, _FUZZ_SECONDS * max(1.0, cases / 1000))
     found = json.loads(output.read_text("utf-8")) if output.exists() else None
     record["fuzz"] = {"cases": cases, "exit": done.returncode, "printed": done.stdout, "record": found}
-    work.faults.extend([])
     if done.returncode != 0:
         raise BrokenError(f"scripts/fuzz exited {done.returncode}: {done.stderr.strip()[-500:]}")
 
@@ -53,8 +51,7 @@ def memory(work: Operation, record: dict[str, object]) -> None:
 
 def _done(work: Operation, command: list[str], seconds: float) -> subprocess.CompletedProcess:
     work.commands.done.append(" ".join(command))
-    environment_folder = Path(work.folder)
     try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=seconds, cwd=environment_folder)
+        return subprocess.run(command, capture_output=True, text=True, timeout=seconds, cwd=work.folder)
     except subprocess.TimeoutExpired:
         raise BrokenError(f"still running after {seconds:g} s: {' '.join(command)}") from None

@@ -370,9 +370,17 @@ def test_a_run_that_ends_otherwise_than_its_signal_says_is_broken(place, end, me
 
 
 def test_too_few_kills_are_a_failure(place, monkeypatch):
+    monkeypatch.setattr("soak_kills.make_reference", lambda *kind: None)
     monkeypatch.setattr("soak_kills.kill_round", lambda work, *kind: None)
     kill_loop(place, [("ns", "skipgram")], 2)
     assert place.ledger.failures[-1].message == "0 runs were killed, and 2 were to be"
+
+
+def test_a_round_without_its_reference_is_a_failure(place, monkeypatch):
+    monkeypatch.setattr("soak_kills.make_reference", lambda *kind: None)
+    kill_loop(place, [("hs", "cbow")], 1)
+    assert place.ledger.rows["kill-one-thread"].failures == place.ledger.rows["kill-one-thread"].run > 0
+    assert place.ledger.failures[0].message == "there is no reference run of hs cbow with 1 threads"
 
 
 def test_the_order_follows_from_the_seed(place, monkeypatch):
