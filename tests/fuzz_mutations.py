@@ -217,7 +217,9 @@ def _opened_zip(data: bytes, choice: int) -> tuple[bytes, Callable[[bytes], byte
         compression = zipfile.ZIP_DEFLATED if choice % 11 == 0 else zipfile.ZIP_STORED
         with zipfile.ZipFile(stream, "w", compression) as archive:
             for name, old in members.items():
-                archive.writestr(name, content if name == chosen else old)
+                member = zipfile.ZipInfo(name)  # of no time: the same case is the same again
+                member.compress_type = compression
+                archive.writestr(member, content if name == chosen else old)
         return stream.getvalue()
 
     nested = _opened(members[chosen], choice) if choice % 3 else None

@@ -597,13 +597,22 @@ def _record_seeds(folder: Path) -> list[bytes]:
 @reader("comparison", _record_seeds)
 def read_record(data: bytes, folder: Path) -> object:
     """compare.json that `w2v compare --resume` goes on from, and the report of it."""
-    from w2v.comparison.record import NAME, check_same, dump, load_record
+    from w2v.comparison.record import NAME, check_same, load_record, save_record
+    from w2v.comparison.report.charts import charts_of
+    from w2v.comparison.report.page import build_report
+    from w2v.comparison.summary import default_targets, summarise
+    from w2v.comparison.tables import write_tables
 
     out = folder / "comparison"
     out.mkdir(exist_ok=True)
     record = load_record(put(out, NAME, data).parent)
     check_same(record, json.loads(_record_seeds(folder)[0]))
-    dump(record)
+    names = [item["name"] for item in record["evaluation"]]
+    record["targets"] = {**default_targets(record["runs"], names), **record["targets_given"]}
+    record["summary"] = summarise(record["runs"], record["targets"])
+    save_record(record, out)
+    write_tables(record, out)
+    build_report(record, charts_of(record))
 
 
 def _index_seeds(folder: Path) -> list[bytes]:
@@ -628,6 +637,43 @@ def read_index(data: bytes, folder: Path) -> object:
         f"{entry.size:,}"
     found = cache.find("0" * 32, len(WORDS), SIZE)
     return None if found is None else [found.centroids, found.cells]
+
+
+def _search_seeds(folder: Path) -> list[bytes]:
+    from w2v.vectors.index_cache import IndexCache, fingerprint
+
+    before = os.environ.get("W2V_CACHE")
+    os.environ["W2V_CACHE"] = str(folder)
+    try:
+        vectors = make_vectors()
+        vectors.search_approximately(report=lambda line: None)
+        return [IndexCache(folder).path(fingerprint(vectors.vectors)).read_bytes()]
+    finally:
+        _restore("W2V_CACHE", before)
+
+
+def _restore(name: str, value: str | None) -> None:
+    os.environ.pop(name, None)
+    if value is not None:
+        os.environ[name] = value
+
+
+@reader("index-search", _search_seeds)
+def read_index_and_search(data: bytes, folder: Path) -> object:
+    """The same (extra: ann), with the vectors that it is for, which are then asked."""
+    from w2v.vectors.index_cache import IndexCache, fingerprint
+
+    before = os.environ.get("W2V_CACHE")
+    os.environ["W2V_CACHE"] = str(folder / "cache")
+    try:
+        vectors = make_vectors()
+        path = IndexCache().path(fingerprint(vectors.vectors))
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(data)
+        vectors.search_approximately(report=lambda line: None)
+        vectors.most_similar("the", topn=3)
+    finally:
+        _restore("W2V_CACHE", before)
 
 
 @reader("export-mark", lambda folder: [b'{"format": "w2v-export", "layout": "numpy", "files": ["words.txt"]}\n'])
@@ -758,9 +804,7 @@ def run_command(arguments: list[str], folder: Path) -> int:
         os.chdir(here)
         said = sys.stderr
         sys.stdin, sys.stdout, sys.stderr = streams
-        os.environ.pop("W2V_CACHE")
-        if cache is not None:
-            os.environ["W2V_CACHE"] = cache
+        _restore("W2V_CACHE", cache)
     said.flush()
     text = said.buffer.getvalue().decode("utf-8", "replace")
     if status not in (0, 1, 2) or "Traceback" in text:

@@ -22,12 +22,14 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from w2v.cli import cli
+from w2v.comparison.report.charts import charts_of
+from w2v.comparison.report.page import build_report
 from w2v.errors import FormatError, OutputError, W2VError
 from w2v.vectors import load_vectors, save_vectors, streams
 
 ROOT = Path(__file__).parent.parent
 # Readers that need an extra.
-NEEDS = {"safetensors": "safetensors", "zst": "zstandard"}
+NEEDS = {"safetensors": "safetensors", "zst": "zstandard", "index-search": "faiss"}
 # Readers whose cases take some milliseconds each.
 SLOW = {"corpus", "corpus-lowercase", "corpus-gz", "corpus-bz2", "corpus-xz", "cost-model", "command-line"}
 STEPS = st.lists(
@@ -334,6 +336,37 @@ def test_bytes_that_are_no_text_come_out_as_they_were(tmp_path):
     )
     assert (done.returncode, done.stderr) == (0, b"")
     assert b"a\xff b c" in done.stdout
+
+
+def spoiled(value):
+    """Every text of a record with what a browser would run."""
+    if isinstance(value, dict):
+        return {name: spoiled(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [spoiled(item) for item in value]
+    return f"{value}{SCRIPT}" if isinstance(value, str) else value
+
+
+SCRIPT = "\"'><script>alert(1)</script>"
+
+
+def test_a_record_puts_no_script_into_the_report():
+    record = make_record()
+    page = build_report(spoiled(record), charts_of(spoiled(record)))
+    assert "alert(1)" in page
+    assert "<script" not in page
+
+
+def test_words_put_no_script_into_the_page(tmp_path):
+    pages = []
+    for name, word in (("plain", "cat"), ("spoiled", "</script><script>alert(1)</script><!--")):
+        rows = "".join(f"{word}{number} {number} 1 {number % 3}\n" for number in range(9))
+        (tmp_path / f"{name}.txt").write_text(rows)
+        run(cli, "explore", tmp_path / f"{name}.txt", "-o", tmp_path / f"{name}.html", "--title", word)
+        pages.append((tmp_path / f"{name}.html").read_text("utf-8"))
+    assert "alert(1)" in pages[1]
+    for mark in ("<script", "</script", "<!--"):
+        assert pages[1].count(mark) == pages[0].count(mark)
 
 
 # --- The source itself ------------------------------------------------------------
