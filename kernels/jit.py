@@ -22,6 +22,11 @@ class _SourceCache(FunctionCache):
     def _index_key(self, sig, codegen):
         return (*super()._index_key(sig, codegen), SOURCES)
 
+    def save_overload(self, sig, data):
+        # A full disk is no reason to end a run: the next one compiles anew.
+        with suppress(OSError):
+            super().save_overload(sig, data)
+
 
 def kernel(function):
     """Compile a kernel on first call for the argument types it meets, release the GIL in it, cache the result."""

@@ -41,4 +41,9 @@ def _cache_of(function: Callable) -> object:
         def _index_key(self, sig: object, codegen: object) -> tuple:
             return (*super()._index_key(sig, codegen), SOURCES)
 
+        def save_overload(self, sig: object, data: object) -> None:
+            # A full disk is no reason to end a run: the next one compiles anew.
+            with suppress(OSError):
+                super().save_overload(sig, data)
+
     return SourceCache(function)

@@ -30,6 +30,7 @@ from w2v.cli.train import train
 from w2v.cli.vocab import vocab
 from w2v.corpus import CorpusOptions, count_words, encode_corpus, sources
 from w2v.errors import CorpusError, OutputError
+from w2v.vectors import folder
 from w2v.vectors.files import check_output
 from w2v.vectors.folder import save_model_folder
 
@@ -40,15 +41,15 @@ WORDS, SIZE = 300, 50
 ROOM = 1024
 
 
-def contents(folder: Path) -> dict[str, bytes | str | None]:
-    """Everything below ``folder``: a file's bytes, where a link leads, None for the rest."""
+def contents(place: Path) -> dict[str, bytes | str | None]:
+    """Everything below ``place``: a file's bytes, where a link leads, None for the rest."""
     return {
-        str(path.relative_to(folder)): os.readlink(path)
+        str(path.relative_to(place)): os.readlink(path)
         if path.is_symlink()
         else path.read_bytes()
         if path.is_file()
         else None
-        for path in folder.rglob("*")
+        for path in place.rglob("*")
     }
 
 
@@ -102,7 +103,7 @@ WRITERS = {
     "explore": (explore, ["{model}", "-o", "{out}.html"], ".html"),
     **{
         f"convert {suffix}": (convert, ["{model}", "{out}" + suffix], suffix)
-        for suffix in (".txt", ".bin", ".vec.gz", ".txt.bz2", ".bin.xz", "")
+        for suffix in (".txt", ".bin", ".vec.gz", ".txt.bz2", ".bin.xz", ".safetensors", "")
     },
     **{f"export {name}": (export, ["{model}", "--to", name, "-o", "{out}"], "") for name in ("projector", "numpy")},
     "export gensim": (export, ["{model}", "--to", "gensim", "-o", "{out}"], ".vocab"),
@@ -126,7 +127,7 @@ def test_a_full_disk_is_one_line_and_changes_nothing(name, there, model, corpus,
     assert contents(tmp_path / "place") == before
     assert f"cannot write {tmp_path / 'place'}" in str(error)
     assert "\n" not in str(error)
-    if name not in ("phrases list", "convert "):
+    if name != "phrases list":
         assert f"{out}{suffix}: {os.strerror(errno.EFBIG)}: raise the limit" in str(error)
 
 
@@ -271,6 +272,30 @@ def test_a_killed_run_leaves_the_old_or_the_new_and_the_next_one_clears_up(death
     save(out, kind, "newest")
     assert inside.read_text() == "newest"
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("late", ["read_vocabulary", "load_array"])
+def test_a_model_that_is_replaced_while_it_is_read_is_never_a_mixture(late, tmp_path, monkeypatch):
+    def write(sign):
+        save_model_folder(
+            tmp_path / "model",
+            config={"sign": sign},
+            words=[f"{sign}{n}" for n in range(3)],
+            counts=None,
+            input_vectors=np.full((3, 2), sign, np.float32),
+        )
+
+    write(1)
+    call, done = getattr(folder, late), []
+
+    def replace_and_call(*arguments):
+        if not done:
+            done.append(write(-1))
+        return call(*arguments)
+
+    monkeypatch.setattr(folder, late, replace_and_call)
+    found = folder.load_model_folder(tmp_path / "model")
+    assert (found.config["sign"], found.words[0], found.input_vectors[0, 0]) == (-1, "-10", -1)
 
 
 @pytest.mark.parametrize("kind", ["file", "folder"])
@@ -449,9 +474,9 @@ def join(path: Path, options: CorpusOptions) -> None:
 @pytest.mark.parametrize("change", [vanish, shrink, grow, replace, become_a_folder])
 @pytest.mark.parametrize("read", [encode_with_cache, encode_without_cache, count, join])
 def test_a_text_that_changes_meanwhile_is_named(read, change, when, limit, corpus, tmp_path, monkeypatch):
-    folder = tmp_path / "texts"
-    folder.mkdir()
-    path = folder / "a.txt"
+    texts = tmp_path / "texts"
+    texts.mkdir()
+    path = texts / "a.txt"
     path.write_bytes(corpus.read_bytes())
     fill, changed = sources.BlockReader.fill, []
 
@@ -463,7 +488,7 @@ def test_a_text_that_changes_meanwhile_is_named(read, change, when, limit, corpu
 
     monkeypatch.setattr(sources.BlockReader, "fill", fill_and_change)
     with pytest.raises(CorpusError, match=r"changed while|does not exist|directory") as caught:
-        read(folder, CorpusOptions(1, max_vocab_size=limit))
+        read(texts, CorpusOptions(1, max_vocab_size=limit))
     assert str(path) in str(caught.value)
     assert changed
     assert not (tmp_path / "joined.txt").exists()
@@ -525,7 +550,7 @@ def test_a_pipe_without_blocking_is_waited_for():
     os.close(reader)
     os.write(writer, TEXT)
     with pytest.raises(subprocess.TimeoutExpired):
-        child.wait(2)
+        child.wait(1.5)
     os.write(writer, TEXT)
     os.close(writer)
     assert child.communicate(timeout=60)[0] == b"3000\n"
@@ -547,3 +572,77 @@ def test_clearing_a_cache_that_others_clear_and_fill(corpus, cache_folder, monke
     run(cache)
     run(cache, "--clear")
     assert list(cache_folder.glob("*")) == []
+
+
+def w2v(*arguments: object, shell: str = "") -> subprocess.CompletedProcess:
+    """The command in a process of its own; ``shell`` redirects its streams."""
+    command = f'"$@" {shell}'
+    return subprocess.run(
+        ["sh", "-c", command, "sh", sys.executable, "-m", "w2v", *map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+    )  # fmt: skip
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
+@pytest.mark.parametrize(
+    ("arguments", "shell", "status", "said"),
+    [
+        (["cache"], ">/dev/full", 1, "w2v: No space left on device: standard output\n"),
+        (["cache"], ">&-", 1, "w2v: Bad file descriptor: standard output\n"),
+        (["cache", "--clear"], ">&-", 0, None),
+        (["cache", "--json"], "2>&-", 0, ""),
+        (["cache", "--json"], "2>/dev/full", 0, ""),
+        (["info", "no\nmodel"], "", 1, "w2v: no such file: no\\nmodel\n"),
+        (["info", "no model"], "2>&-", 1, ""),
+        (["similar", "{model}"], "<&-", 1, "w2v: cannot read standard input: Bad file descriptor\n"),
+        (["vocab", "-", "-o", "out"], "<&-", 1, "w2v: cannot read standard input: Bad file descriptor: "),
+        (["info", "{model}"], "| head -c 10", 0, ""),
+        (["info", "{model}"], "2>&1 >/dev/full | cat", 0, ""),
+    ],
+)
+def test_standard_streams_that_fail_or_are_closed(arguments, shell, status, said, model):
+    done = w2v(*[argument.format(model=model) for argument in arguments], shell=shell)
+    assert done.returncode == status, done.stderr
+    assert said is None or done.stderr.startswith(said)
+    assert "Traceback" not in done.stdout + done.stderr
+    assert done.stderr.count("\n") <= 1
+
+
+def test_words_that_cannot_be_said_end_no_run(corpus, tmp_path):
+    """Messages go to a pipe that nobody reads; the vocabulary is written all the same."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "w2v", "vocab", corpus, "-o", tmp_path / "v.tsv"]
+    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=writer, check=False)
+    os.close(writer)
+    assert done.returncode == 0
+    assert (tmp_path / "v.tsv").exists()
+
+
+def test_a_writer_that_dies_is_the_end_of_its_text(tmp_path):
+    """As with every program that reads a pipe: what came is taken, to the end of what came."""
+    dying = "import os, signal; os.write(1, b'a b\\n' * 10); os.kill(os.getpid(), signal.SIGKILL)"
+    done = w2v("vocab", "-", "-o", "-", "--min-count", 1, shell="<&3").returncode
+    assert done != 0  # there is no such stream
+    first = subprocess.Popen([sys.executable, "-c", dying], stdout=subprocess.PIPE)
+    command = [sys.executable, "-m", "w2v", "vocab", "-", "-o", "-", "--min-count", "1"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, env=environment, stdin=first.stdout, capture_output=True, text=True)
+    first.stdout.close()
+    assert first.wait() == -signal.SIGKILL
+    assert (done.returncode, done.stdout) == (0, "a\t10\nb\t10\n")
+
+
+def test_compiled_code_that_finds_no_room_is_compiled_anew(tmp_path):
+    code = """
+import resource
+import numpy as np
+from w2v.kernels.tokenizer import block_counts
+resource.setrlimit(resource.RLIMIT_FSIZE, (64, 64))
+counts = np.empty(0, np.int64)
+block_counts(np.zeros((4, 4), np.uint64), counts)
+"""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "NUMBA_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []

@@ -603,3 +603,25 @@ def ask(model: Path, capsys, word: str) -> list[tuple[str, float | None]]:
     assert exit_code(["similar", str(model), word, "-n", "40", "--json"]) == 0
     answers = json.loads(capsys.readouterr().out, parse_constant=lambda constant: pytest.fail(constant))
     return [(answer["neighbour"], answer["similarity"]) for answer in answers]
+
+
+class PoisonAccumulators(TrainingCallback):
+    def __init__(self, name, value):
+        self.name, self.value = name, value
+
+    def on_epoch_begin(self, run):
+        run._backend.parameters()[self.name][-1] = self.value
+
+
+@pytest.mark.parametrize("objective", ["class", "adaptive", "full"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_accumulators_that_are_no_numbers_end_a_run(tmp_path, objective, value):
+    """An infinite one makes steps of zero: nothing else would show it, and it would be saved and resumed from."""
+    (tmp_path / "text").write_text(TEXTS["normal"], "utf-8")
+    config = TrainConfig(objective=objective, vector_size=8, epochs=1, threads=1, device="cpu")
+    with (
+        encode_corpus([tmp_path / "text"], CorpusOptions(min_count=1), use_cache=False) as corpus,
+        np.errstate(all="ignore"),
+        pytest.raises(TrainingError, match="stopped being finite in epoch 1"),
+    ):
+        train(config, corpus, callbacks=[PoisonAccumulators("input_accumulators", value)])

@@ -445,7 +445,7 @@ class Word2Vec:
         from w2v.backends import choose_device
         from w2v.objectives import CorpusShape, resolve_for_corpus
 
-        shape = CorpusShape(counts, int(counts.sum()), self.corpus_count)
+        shape = CorpusShape(counts, int(counts.sum(dtype=np.float64)), self.corpus_count)
         config = replace(self.config, **self._asked)
         self.config = resolve_for_corpus(config, shape, choose_device(config.device))
 

@@ -50,7 +50,8 @@ class ArrayOperations:
     def is_sound(self, rows: Rows) -> bool:
         """Whether every value is finite, and its square too."""
         with self._context:
-            return bool(rows.matrix.max() < LARGEST and rows.matrix.min() > -LARGEST)
+            sound = rows.matrix.max() < LARGEST and rows.matrix.min() > -LARGEST
+            return bool(sound and self.xp.isfinite(rows.accumulators).all())
 
     def rows_changed(self, rows: Rows) -> None:
         """There is no shadow."""

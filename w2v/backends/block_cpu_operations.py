@@ -64,7 +64,7 @@ class CpuOperations:
 
     def is_sound(self, rows: Rows) -> bool:
         """Whether every value is finite, and its square too."""
-        return is_sound(rows.matrix)
+        return is_sound(rows.matrix) and bool(np.isfinite(rows.accumulators).all())
 
     def rows_changed(self, rows: Rows) -> None:
         """There is no shadow."""

@@ -89,7 +89,8 @@ class CudaOperations:
     def is_sound(self, rows: Rows) -> bool:
         """Whether every value is finite, and its square too."""
         with self.stream:
-            return bool(rows.matrix.max() < LARGEST and rows.matrix.min() > -LARGEST)  # NaN compares false
+            sound = rows.matrix.max() < LARGEST and rows.matrix.min() > -LARGEST  # NaN compares false
+            return bool(sound and self.xp.isfinite(rows.accumulators).all())
 
     @contextmanager
     def running(self) -> Iterator[None]:

@@ -51,7 +51,7 @@ class Operations(Protocol):
         """Matrix and accumulators on the host: views where they are there already."""
 
     def is_sound(self, rows: Rows) -> bool:
-        """Whether every value of the matrix is finite, and its square too."""
+        """Whether every value of the matrix is finite, and its square too, and the accumulators are finite."""
 
     def rows_changed(self, rows: Rows) -> None:
         """The matrix was written from outside: bring the shadow up to date, where there is one."""

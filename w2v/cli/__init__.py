@@ -1,7 +1,5 @@
 """The ``w2v`` command: one file per command, shared options in ``options.py``."""
 
-import errno
-import os
 import sys
 
 import click
@@ -20,6 +18,7 @@ from w2v.cli.info import info
 from w2v.cli.interruptions import exit_code, stop_on_terminate
 from w2v.cli.phrases import phrases
 from w2v.cli.similar import similar
+from w2v.cli.streams import complain, failure, give_up_output, prepare_streams
 from w2v.cli.terminal_text import write_anything
 from w2v.cli.train import train
 from w2v.cli.vocab import vocab
@@ -53,6 +52,7 @@ for _command in (
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 a reported error, 2 usage, 130 after Ctrl-C, 143 after SIGTERM."""
+    prepare_streams()
     stop_on_terminate()
     write_anything()
     try:
@@ -63,24 +63,23 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt) as error:
         cause = error.__cause__ or error  # click makes an Abort of Ctrl-C
-        click.echo(f"w2v: interrupted{f': {cause}' if str(cause) else ''}", err=True)
+        complain(f"interrupted{f': {cause}' if str(cause) else ''}")
         sys.exit(exit_code(cause))
     except ConfigError as error:
-        click.echo(f"w2v: {error}", err=True)
+        complain(error)
         sys.exit(2)
     except W2VError as error:
-        click.echo(f"w2v: {error}", err=True)
+        complain(error)
         sys.exit(1)
     except BrokenPipeError:
         # The reader of our output went away (`w2v similar … | head`): silence, and no second failure at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        give_up_output()
         sys.exit(1)
     except OSError as error:
-        where = f": {error.filename}" if error.filename else ""
-        reason = "no space left on the device" if error.errno == errno.ENOSPC else (error.strerror or str(error))
-        click.echo(f"w2v: {reason}{where}", err=True)
+        complain(failure(error))
+        give_up_output()
         sys.exit(1)
     except MemoryError:
-        click.echo("w2v: out of memory: lower --vector-size or raise --min-count", err=True)
+        complain("out of memory: lower --vector-size or raise --min-count")
         sys.exit(1)
     sys.exit(0)

@@ -14,7 +14,7 @@ from w2v.cli.options import (
     refuse_same_file,
     vocabulary_options,
 )
-from w2v.cli.training_options import run_options, softmax_options, window_options
+from w2v.cli.training_options import replica_options, run_options, softmax_options, window_options
 
 _Path = click.Path(path_type=Path)
 # Seconds of compiling that explain why a run took so much longer than its training.
@@ -62,6 +62,7 @@ def _warn(line: str) -> None:
     "--checkpoint-minutes", type=float, default=10.0, show_default=True, metavar="MINUTES",
     help="Save the run this often in OUT.checkpoint, and on Ctrl-C and SIGTERM.",
 )  # fmt: skip
+@replica_options
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint of an earlier run with the same options.")
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 def train(
@@ -75,6 +76,7 @@ def train(
     tensorboard: Path | None,
     checkpoint_minutes: float,
     resume: bool,
+    ray_address: str,
     quiet: bool,
     no_shortlist: bool,
     **hyper_parameters: object,
@@ -145,7 +147,15 @@ def train(
                 return
             bar = TrainingBar(config.epochs, shown)
             try:
-                model = train(config, encoded, clock=clock, callbacks=[bar, *logs], checkpoints=checkpoints, say=say)
+                model = train(
+                    config,
+                    encoded,
+                    clock=clock,
+                    callbacks=[bar, *logs],
+                    checkpoints=checkpoints,
+                    ray_address=ray_address,
+                    say=say,
+                )
             finally:
                 for shown_to in (bar, *logs):
                     shown_to.close()

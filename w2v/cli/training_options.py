@@ -4,6 +4,22 @@ import click
 
 from w2v.cli.options import combine, threads_option
 
+
+class ReplicasType(click.ParamType):
+    """A number, or auto; TrainConfig checks its range."""
+
+    name = "number"
+
+    def convert(self, value: object, parameter: click.Parameter | None, context: click.Context | None) -> int | str:
+        """An int, or "auto"."""
+        if value == "auto" or isinstance(value, int):
+            return value
+        try:
+            return int(str(value))
+        except ValueError:
+            self.fail(f"{value!r} is neither auto nor a whole number.", parameter, context)
+
+
 window_options = combine(
     click.option("--vector-size", "-size", type=int, default=100, show_default=True, help="Dimensions."),
     click.option(
@@ -74,4 +90,21 @@ run_options = combine(
         help="On a GPU: CUDA C++, or readable kernels: numba's, and CuPy's for the softmaxes (slower; any size).",
     ),
     threads_option,
+)  # fmt: skip
+
+replica_options = combine(
+    click.option(
+        "--replicas", type=ReplicasType(), metavar="N|auto",
+        help="Train with so many processes on Ray, one GPU each where there are GPUs, which average their vectors as "
+        "they go; auto takes one per GPU, or per computer (extra: ray).",
+    ),
+    click.option(
+        "--sync-words", type=int, default=100_000, show_default=True,
+        help="Words that each replica trains between two averagings.",
+    ),
+    click.option(
+        "--ray-address", default="auto", show_default=True, metavar="auto|local|ADDRESS",
+        help="Where replicas run: in the Ray cluster at HOST:PORT or ray://HOST:PORT, here alone (local), "
+        "or in the cluster of this computer where there is one (auto).",
+    ),
 )  # fmt: skip

@@ -131,6 +131,7 @@ class FullSoftmax(BlockObjective):
 
     @staticmethod
     def build_layout(counts: np.ndarray, config: TrainConfig) -> BlockLayout:
+        """One block of every word."""
         return full_layout(counts.size, config.vector_size)
 
 
@@ -142,6 +143,7 @@ class ClassSoftmax(BlockObjective):
 
     @staticmethod
     def build_layout(counts: np.ndarray, config: TrainConfig) -> BlockLayout:
+        """A head of classes, and a block of the words of each."""
         classes = config.classes or max(1, round(counts.size**0.5))
         if classes > counts.size:
             raise ConfigError(f"--classes {classes} is more than the {counts.size} words: lower it")
@@ -165,6 +167,7 @@ class AdaptiveSoftmax(BlockObjective):
 
     @staticmethod
     def build_layout(counts: np.ndarray, config: TrainConfig) -> BlockLayout:
+        """A short-list with the clusters, and a projected block of the words of each cluster."""
         cutoffs = config.cutoffs
         if cutoffs == "auto":
             raise ConfigError("--cutoffs auto has to be resolved for a vocabulary first")

@@ -107,29 +107,49 @@ def save_model_folder(
         "counts": "corpus" if counts is not None else "ranks",
     }
     with atomic_folder(path, check_replaceable) as folder:
-        try:
-            _write_json(folder / CONFIG, {**config, **marks})
-            ranks = np.arange(len(words), 0, -1)
-            write_vocabulary(folder / VOCABULARY, words, ranks if counts is None else counts)
-            write_array(folder / VECTORS, np.asarray(input_vectors, np.float32))
-            for stem, array in output_parameters.items():
-                write_array(folder / f"{stem}.npy", np.asarray(array))
-            training = dict((training() if callable(training) else training) or {})
-            _write_json(folder / TRAINING, training)
-            card = model_card(*input_vectors.shape, config, training, counts is not None)
-            (folder / CARD).write_text(card, encoding="utf-8", errors="replace")
-        except OSError as error:
-            raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+        _write_json(folder / CONFIG, {**config, **marks})
+        ranks = np.arange(len(words), 0, -1)
+        write_vocabulary(folder / VOCABULARY, words, ranks if counts is None else counts)
+        write_array(folder / VECTORS, np.asarray(input_vectors, np.float32))
+        for stem, array in output_parameters.items():
+            write_array(folder / f"{stem}.npy", np.asarray(array))
+        training = dict((training() if callable(training) else training) or {})
+        _write_json(folder / TRAINING, training)
+        card = model_card(*input_vectors.shape, config, training, counts is not None)
+        (folder / CARD).write_text(card, encoding="utf-8", errors="replace")
 
 
 def load_model_folder(path: str | os.PathLike, mmap: bool = True) -> ModelFolder:
     """Read a model folder; with ``mmap`` arrays are mapped copy-on-write and read from disk as they are used.
 
-    Raises FormatError naming the file (and line) that is missing, malformed or of the wrong size.
+    Raises FormatError naming the file (and line) that is missing, malformed or of the wrong size. Where another run
+    puts a new model in its place meanwhile, that is read: never some files of the one and some of the other.
     """
-    folder = Path(path)
-    if not os.path.exists(folder):
+    if not os.path.exists(path):
         raise FormatError(f"no such file: {path}")
+    folder = Path(path)
+    while True:
+        before = _identity(folder)
+        try:
+            model = _load(folder, mmap)
+        except FormatError:
+            if _identity(folder) == before:
+                raise
+        else:
+            if _identity(folder) == before:
+                return model
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    """Which folder it is, None where there is none: a new model is another one under the same name."""
+    try:
+        status = folder.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _load(folder: Path, mmap: bool) -> ModelFolder:
     config = _read_json(folder / CONFIG)
     if config.pop("format", None) != FORMAT:
         raise FormatError(f"{folder / CONFIG}: not a w2v model's configuration")

@@ -8,6 +8,8 @@ known. Metadata: ``format`` = ``w2v-vectors``, ``format_version`` = ``1``.
 from __future__ import annotations
 
 import json
+import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -82,8 +84,8 @@ def _checked(
 
 
 def write_safetensors(path: Path, words: list[str], vectors: np.ndarray, counts: np.ndarray | None) -> None:
-    """Write V ``words``, ``vectors`` (V, D) and ``counts`` (V,) or None to ``path`` itself."""
-    require("safetensors", "hub", f"writing {path}")
+    """Write V ``words``, ``vectors`` (V, D) and ``counts`` (V,) or None to ``path`` itself; raises OSError."""
+    safetensors = require("safetensors", "hub", f"writing {path}")
     from safetensors.numpy import save_file
 
     encoded = encode_words(words)
@@ -96,5 +98,12 @@ def write_safetensors(path: Path, words: list[str], vectors: np.ndarray, counts:
         tensors["counts"] = np.asarray(counts).astype(np.int64)
     path.touch()
     permissions = path.stat().st_mode
-    save_file(tensors, path, metadata=_METADATA)
+    try:
+        save_file(tensors, path, metadata=_METADATA)
+    except safetensors.SafetensorError as error:
+        # It is the library's only way to say that the disk is full; it gives the number in words.
+        number = re.search(r"\(os error (\d+)\)", str(error))
+        if number is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1]))) from error
     path.chmod(permissions)  # some versions of the library make files that only their owner can read
