@@ -31,7 +31,16 @@ ROOT = Path(__file__).parent.parent
 # Readers that need an extra.
 NEEDS = {"safetensors": "safetensors", "zst": "zstandard", "index-search": "faiss"}
 # Readers whose cases take some milliseconds each.
-SLOW = {"corpus", "corpus-lowercase", "corpus-gz", "corpus-bz2", "corpus-xz", "cost-model", "command-line"}
+SLOW = {
+    "corpus",
+    "corpus-lowercase",
+    "corpus-gz",
+    "corpus-bz2",
+    "corpus-xz",
+    "cost-model",
+    "command-line",
+    "index-search",
+}
 STEPS = st.lists(
     st.builds(
         Step, st.integers(0, len(KINDS) - 1), st.integers(0, 2**20), st.integers(0, 31), st.integers(0, 2**16 - 1)
