@@ -42,9 +42,8 @@ class Reference:
 def make_reference(place: Workplace, objective: str, model: str, threads: int) -> None:
     """The uninterrupted run of one kind on the text, in the soak's folder, unless it is there."""
     if (place.folder, objective, model, threads) not in _REFERENCES:
-        # Where it failed before, its number is another one.
-        name, number = f"reference-{objective}-{model}-{threads}", place.next_number("reference")
-        place.operate(name, number, lambda work: _train(work, place.folder / name))
+        folder = place.folder / f"reference-{objective}-{model}-{threads}"
+        place.operate("reference", place.next_number("reference"), lambda work: _train(work, folder))
 
 
 def reference(place: Workplace, objective: str, model: str, threads: int) -> Reference:
@@ -69,7 +68,8 @@ def _train(work: Operation, folder: Path) -> None:
     ended = work.run("train", work.place.text, "-o", folder, *options).check(0)
     require_sound(folder)
     require_clean(folder)
-    work.details.append(f"{epochs} epochs in {ended.seconds:.1f} s, neighbours at {nearest_cosine(folder):.3f}")
+    found = f"{epochs} epochs in {ended.seconds:.1f} s, neighbours at {nearest_cosine(folder):.3f}"
+    work.details.append(f"{objective} {model} {threads}: {found}")
     _REFERENCES[work.place.folder, objective, model, int(threads)] = Reference(options, folder, ended.seconds)
 
 
