@@ -20,6 +20,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 from fuzz_mutations import mutated, random_steps
@@ -797,7 +798,9 @@ def run_command(arguments: list[str], folder: Path) -> int:
     os.chdir(place)
     status: object = 0
     try:
-        main(arguments)
+        # At its end a process gives its standard output away, which here it must not.
+        with mock.patch("w2v.cli.give_up_output"):
+            main(arguments)
     except SystemExit as end:
         status = end.code
     finally:

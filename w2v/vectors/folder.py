@@ -63,7 +63,7 @@ def check_replaceable(path: str | os.PathLike) -> None:
     Allowed are a path where nothing is, an empty folder, and a model folder of ours that holds nothing else.
     """
     path = Path(path)
-    if not path.exists() and not path.is_symlink():
+    if not os.path.lexists(path):
         return
     if not path.is_dir():
         raise OutputError(f"{path} is not a folder: move it away or choose another output")
