@@ -30,9 +30,19 @@ class ReplicatedBackend:
     mean of their steps, and would learn so many times slower otherwise.
     """
 
-    def __init__(self, config: TrainConfig, counts: np.ndarray, cluster: Cluster) -> None:
-        """Start the replicas. config: of the run, its device "cpu" or "cuda"; counts: (V,) int64."""
+    def __init__(
+        self,
+        config: TrainConfig,
+        counts: np.ndarray,
+        cluster: Cluster,
+        say: Callable[[str], None] = lambda message: None,
+    ) -> None:
+        """Start the replicas. config: of the run, its device "cpu" or "cuda"; counts: (V,) int64.
+
+        say: gets a line where a replica died and was replaced.
+        """
         self.config = config
+        self._say = say
         replicas = cluster.replicas(config.replicas, config.device)
         self._replicas, self._sync_words = replicas, config.sync_words
         threads = max(1, config.threads // replicas)
@@ -164,6 +174,7 @@ class ReplicatedBackend:
         ):
             self._actors.result(self._actors.start(rank, name, *arguments))
         self._actors.renew_group(rank)
+        self._say(f"replica {rank} died: another one goes on from round {number} of {self._rounds} of this epoch")
         paused = self._actors.meet("pausing_after") == number
         successor = replace(plan, first_round=number + 1, start=report, paused=paused)
         return self._actors.start(rank, "train_epoch", successor)

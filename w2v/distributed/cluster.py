@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from types import ModuleType
+from typing import TextIO
 
 from w2v.backends import choose_device
 from w2v.config import TrainConfig
@@ -16,7 +19,7 @@ from w2v.objectives import CorpusShape
 
 # Of the object store of a Ray of our own: beside what the arrays of a run take.
 _OBJECT_STORE = 256 << 20
-_QUIET = {"log_to_driver": False, "logging_level": "error", "configure_logging": False}
+_QUIET = {"log_to_driver": False, "logging_level": logging.ERROR}
 _FAILURES = (RuntimeError, ValueError, OSError, TimeoutError)
 
 
@@ -75,7 +78,8 @@ def running_cluster(address: str, config: TrainConfig, shape: CorpusShape) -> It
         # Ray takes SIGTERM for itself; here it means what it meant before.
         for number, handler in handlers.items():
             signal.signal(number, handler)
-        yield Cluster(ray, ours)
+        with redirect_stdout(_WithoutRaylet(sys.stdout)):
+            yield Cluster(ray, ours)
     finally:
         ray.shutdown()
 
@@ -120,6 +124,19 @@ def _start(ray: ModuleType, config: TrainConfig, shape: CorpusShape) -> None:
         )
     except _FAILURES as error:
         raise DeviceError(f"Ray does not start on this computer: {_first_line(error)}") from error
+
+
+class _WithoutRaylet:
+    """Standard output without what Ray prints there of processes that died: a run says it in a line of its own."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        return len(text) if "(raylet)" in text else self._stream.write(text)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._stream, name)
 
 
 def _first_line(error: BaseException) -> str:

@@ -127,7 +127,7 @@ def train(
             else:  # what was chosen for the corpus stays; where to train may change
                 config = replace(resumed.config, **{name: getattr(config, name) for name in FREE})
             used = device_memory_in_use(device) if cluster is None else None
-            backend = _backend(config, corpus, device, cluster, held)
+            backend = _backend(config, corpus, device, cluster, held, say)
             backend.compile()
             backend.initialise()
             if resumed is not None:
@@ -213,7 +213,12 @@ def _cluster(config: TrainConfig, shape: CorpusShape, address: str) -> Iterator[
 
 
 def _backend(
-    config: TrainConfig, corpus: EncodedCorpus, device: str, cluster: Cluster | None, held: ExitStack
+    config: TrainConfig,
+    corpus: EncodedCorpus,
+    device: str,
+    cluster: Cluster | None,
+    held: ExitStack,
+    say: Callable[[str], None],
 ) -> Backend:
     """One on the device, or replicas in a cluster; those end with ``held``."""
     counts = corpus.vocabulary.counts
@@ -221,7 +226,7 @@ def _backend(
         return make_backend(config, make_objective(config, counts))
     from w2v.distributed.backend import ReplicatedBackend
 
-    backend = ReplicatedBackend(replace(config, device=device), counts, cluster)
+    backend = ReplicatedBackend(replace(config, device=device), counts, cluster, say)
     held.callback(backend.close)
     return backend
 
