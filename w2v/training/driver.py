@@ -23,6 +23,7 @@ from w2v.objectives.heldout_pairs import target_counts, unigram_nll
 from w2v.training.callbacks import TrainingCallback
 from w2v.training.checkpoints import Checkpoints
 from w2v.training.clock import PhaseClock, peak_memory_bytes
+from w2v.training.memory import stated_memory
 from w2v.training.run import TrainingRun
 from w2v.training.same_run import FREE, corpus_facts
 
@@ -104,8 +105,9 @@ def train(
     Held-out sentences count in the vocabulary and its tables, and nowhere else in training; choosing them counts as
     encoding, their loss as evaluation.
 
-    Raises TrainingError where the corpus has nothing to learn from, the parameters stop being finite or the
-    checkpoint is of another run, DeviceError where the device is not usable. KeyboardInterrupt passes through.
+    Raises TrainingError where the corpus has nothing to learn from, the memory does not suffice, the parameters stop
+    being finite or the checkpoint is of another run, DeviceError where the device is not usable. KeyboardInterrupt
+    passes through.
     """
     asked, config = config, replace(config.resolved(), threads=config.threads or available_cores())
     clock = clock or PhaseClock()
@@ -126,6 +128,8 @@ def train(
                 config = resolve_for_corpus(config, shape, device, say)
             else:  # what was chosen for the corpus stays; where to train may change
                 config = replace(resumed.config, **{name: getattr(config, name) for name in FREE})
+            if cluster is None:
+                say(stated_memory(config, shape, device, heldout_ids.size))
             used = device_memory_in_use(device) if cluster is None else None
             backend = _backend(config, corpus, device, cluster, held, say)
             backend.compile()
