@@ -319,7 +319,7 @@ def test_the_generated_texts_are_what_they_are_said_to_be(tmp_path, texts):
 @linux
 def test_memory_does_not_grow_with_the_text(tmp_path, texts):
     peaks = []
-    for megabytes in (8, 72):
+    for megabytes in (8, 100):
         text = tmp_path / f"{megabytes}.txt"
         texts.write_zipf(text, megabytes * 10**6)
         options = (
@@ -330,4 +330,4 @@ def test_memory_does_not_grow_with_the_text(tmp_path, texts):
         assert run.returncode == 0, run.stderr
         peaks.append(run.peak)
     # The text, its ids, or the part of them that is trained on: each alone would be more.
-    assert peaks[1] < peaks[0] + 40e6
+    assert peaks[1] < peaks[0] + 60e6
