@@ -71,8 +71,13 @@ class Ended:
     @property
     def early(self) -> bool:
         """Whether a signal met Python, or the command line while it was still being imported."""
-        own = " in main\n" in self.stderr or "w2v: " in self.stderr
+        own = " in main\n" in self.stderr or "w2v: " in self.stderr or self.late
         return self.sent in (signal.SIGINT, signal.SIGTERM) and self.code in (-self.sent, 1) and not own
+
+    @property
+    def late(self) -> bool:
+        """Whether a signal met Python behind the end of the command, which had said that its output is there."""
+        return self.sent is not None and "saved to " in self.stderr and " in main\n" not in self.stderr
 
 
 @dataclass

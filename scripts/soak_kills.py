@@ -156,8 +156,9 @@ def check_stopped(work: Operation, ended: Ended) -> None:
     if ended.early:
         work.outcome("stopped before the command began")
         return
-    if ended.code == 0:
-        ended.check(0)
+    if ended.late or ended.code == 0:
+        if ended.code != -ended.sent:
+            ended.check(0, STOPPED[ended.sent])
         work.outcome("ended all the same")
         return
     ended.check(STOPPED[ended.sent])
