@@ -789,6 +789,7 @@ def run_command(arguments: list[str], folder: Path) -> int:
     here, streams = os.getcwd(), (sys.stdin, sys.stdout, sys.stderr)
     cache = os.environ.get("W2V_CACHE")
     os.environ["W2V_CACHE"] = str(place / "cache")
+    os.environ.setdefault("MPLCONFIGDIR", str(place / "cache"))  # matplotlib makes it when it is imported
     sys.stdin = io.TextIOWrapper(io.BytesIO(b""))
     # As a terminal has them: what UTF-8 cannot write is an error on standard output.
     sys.stdout, sys.stderr = (
