@@ -11,13 +11,13 @@ VERSION = re.search(r'^__version__ = "([^"]+)"', (ROOT / "w2v" / "__init__.py").
 EXTRAS = {
     "cuda12": ["cupy-cuda12x[ctk]>=13.4", "numba-cuda[cu12]>=0.15"],
     "cuda13": ["cupy-cuda13x[ctk]>=13.6", "numba-cuda[cu13]>=0.20"],
-    "io": ["zstandard>=0.20", "smart_open>=6"],
+    "io": ["zstandard>=0.20", "smart_open>=6", "fsspec>=2023.1"],
     "plot": ["matplotlib>=3.6"],
     "ann": ["faiss-cpu>=1.8"],
     "hub": ["safetensors>=0.4"],
     "map": ["umap-learn>=0.5.4", "scikit-learn>=1.2"],
     "tensorboard": ["tensorboard>=2.11"],
-    "ray": ["ray>=2.9"],
+    "ray": ["ray>=2.9", "fsspec>=2023.1"],
     "bench": ["gensim>=4.3", "torch>=2.1"],
     "fuzz": ["atheris>=2.3"],
 }

@@ -87,9 +87,24 @@ def refuse_inside(path: Path, taken: Iterable[str | Path]) -> None:
     """
     target = os.path.realpath(path)
     for other in taken:
-        place = os.path.realpath(other)
-        if str(other) != "-" and (target == place or target.startswith(os.path.join(place, ""))):
+        local = _local_path(other)
+        if local is None:
+            continue
+        place = os.path.realpath(local)
+        if target == place or target.startswith(os.path.join(place, "")):
             raise click.UsageError(f"{path} is {other} or inside it: choose another place")
+
+
+def _local_path(item: str | Path) -> str | Path | None:
+    """Where an input lies on this computer; None for standard input, and for addresses of other places."""
+    from w2v.corpus.sources import is_address
+
+    if str(item) == "-":
+        return None
+    if not is_address(item):
+        return item
+    protocol, _, path = item.partition("://")
+    return path if protocol in ("file", "local") else None
 
 
 def _read_paths(inputs: Iterable[str | Path]) -> Iterator[Path]:
@@ -97,7 +112,8 @@ def _read_paths(inputs: Iterable[str | Path]) -> Iterator[Path]:
     from w2v.corpus.sources import find_sources
 
     for item in inputs:
-        if str(item) == "-" or not os.path.exists(item):
+        item = _local_path(item)
+        if item is None or not os.path.exists(item):
             continue
         yield Path(item)
         if os.path.isdir(item):

@@ -1,4 +1,4 @@
-"""Where text comes from: files, folders, standard input; plain or compressed; cut into blocks of whole tokens."""
+"""Where text comes from: files, folders, addresses, standard input; plain or compressed; cut into blocks."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import gzip
 import io
 import lzma
 import os
+import re
 import sys
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -23,19 +24,50 @@ LONGEST_TOKEN = 1 << 30
 _CHUNK = 1 << 20
 # Bytes of compressed data at once: what they can become at most (with zstd, by some 30,000) has to fit in memory.
 _COMPRESSED = 1 << 14
+COMPRESSED_SUFFIXES = frozenset((".gz", ".bz2", ".xz", ".zst"))
+# Two letters at least: one is a drive of Windows.
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 
 @dataclass(frozen=True)
 class Source:
-    """One input: a file, or standard input where ``path`` is None."""
+    """One input: a file, or standard input where ``path`` is None; others have classes of their own.
+
+    starts: it begins where a file begins, where a byte order mark may be. ends: a line ends with it, whatever its
+    last byte is. remote: reading it may fail in ways of its own.
+    """
 
     path: Path | None
     label: str | None = None
+
+    starts = ends = True
+    remote = False
+    rights = "change its rights (chmod +r)"
 
     @property
     def name(self) -> str:
         """What messages call it."""
         return self.label or ("standard input" if self.path is None else str(self.path))
+
+    @property
+    def is_stdin(self) -> bool:
+        """Whether it is standard input, which can be read only once."""
+        return self.path is None
+
+    @property
+    def suffix(self) -> str:
+        """What tells how it is compressed, in lower case."""
+        return "" if self.path is None else self.path.suffix.lower()
+
+    @property
+    def size(self) -> int:
+        """Bytes, as they are stored; of a regular one only."""
+        with reported(self):
+            return self.path.stat().st_size
+
+    def open_raw(self) -> BinaryIO:
+        """Its bytes as they are stored; raises what opening a file raises."""
+        return _open_stdin() if self.path is None else open(self.path, "rb", buffering=0)
 
     @property
     def regular(self) -> bool:
@@ -47,10 +79,10 @@ class Source:
 
         Raises CorpusError where it cannot be read, and OutputError where the copy cannot be written.
         """
-        path = folder / f"input.tmp{'' if self.path is None else self.path.suffix}"
+        path = folder / f"input.tmp{self.suffix}"
         with ExitStack() as opened:
-            with _reported(self):
-                stream = opened.enter_context(_open_stdin() if self.path is None else self.path.open("rb"))
+            with reported(self):
+                stream = opened.enter_context(self.open_raw())
             try:
                 file = opened.enter_context(path.open("xb", buffering=0))
                 while piece := self._piece(stream):
@@ -64,26 +96,32 @@ class Source:
         return Source(path, self.name)
 
     def _piece(self, stream: BinaryIO) -> bytes:
-        with _reported(self):
+        with reported(self):
             return stream.read(_CHUNK)
 
     def identity(self) -> list[str | int]:
         """Path, size, and times of the last change of content (ns) and of the file's record (ns)."""
-        with _reported(self):
+        with reported(self):
             status = self.path.stat()
             return [str(self.path.resolve()), status.st_size, status.st_mtime_ns, status.st_ctime_ns]
 
 
 def find_sources(inputs: Sequence[str | Path]) -> list[Source]:
-    """The files of ``inputs`` in order; a folder gives its files, recursively, sorted.
+    """The files of ``inputs`` in order; a folder, or the address of one, gives its files, recursively, sorted.
 
     Left out are hidden files and folders, and the model folders that ``w2v`` wrote: a model is no text.
-    Raises CorpusError where an input is missing or a folder holds no file.
+    Raises CorpusError where an input is missing or a folder holds no file, MissingExtraError where reading an address
+    needs a package.
     """
     sources = []
     for item in inputs:
         if str(item) == "-":
             sources.append(Source(None))
+            continue
+        if is_address(item):
+            from w2v.corpus.addresses import find_address
+
+            sources.extend(find_address(str(item)))
             continue
         path = Path(item)
         if path.is_dir():
@@ -94,9 +132,14 @@ def find_sources(inputs: Sequence[str | Path]) -> list[Source]:
             raise CorpusError(f"{path} does not exist: give a text file, a folder, or - for standard input")
     if not sources:
         raise CorpusError("no input: give a text file, a folder, or - for standard input")
-    if sum(source.path is None for source in sources) > 1:
+    if sum(source.is_stdin for source in sources) > 1:
         raise CorpusError("standard input can be read only once: give - once")
     return sources
+
+
+def is_address(item: str | Path) -> bool:
+    """Whether an input is an address such as ``s3://bucket/text``, which fsspec reads."""
+    return isinstance(item, str) and _ADDRESS.match(item) is not None
 
 
 def identities(sources: Sequence[Source]) -> list[list | None]:
@@ -159,7 +202,7 @@ def _is_model(folder: str) -> bool:
 
 
 @contextmanager
-def _reported(source: Source) -> Iterator[None]:
+def reported(source: Source) -> Iterator[None]:
     """Turn what can go wrong while reading ``source`` into a CorpusError that names it."""
     try:
         yield
@@ -168,36 +211,49 @@ def _reported(source: Source) -> Iterator[None]:
     except FileNotFoundError:
         raise CorpusError(f"{source.name} does not exist: check the path") from None
     except PermissionError:
-        raise CorpusError(f"{source.name} may not be read: change its rights (chmod +r)") from None
+        raise CorpusError(f"{source.name} may not be read: {source.rights}") from None
     except EOFError:
         raise CorpusError(f"{source.name} is cut off in the middle of its compressed data: fetch it again") from None
     except (gzip.BadGzipFile, zlib.error, ValueError) as error:
+        if source.remote and not source.suffix:
+            raise _unreachable(source, error) from None
         raise CorpusError(f"{source.name} is not intact compressed data ({error}): fetch it again") from None
     except OSError as error:
+        if source.remote:
+            raise _unreachable(source, error) from None
         reason = error.strerror or error
         raise CorpusError(f"cannot read {source.name}: {reason}: give a file that can be read to its end") from None
+    except Exception as error:
+        # What is behind an address has errors of its own kinds.
+        if not source.remote:
+            raise
+        raise _unreachable(source, error) from None
+
+
+def _unreachable(source: Source, error: Exception) -> CorpusError:
+    reason = str(error).strip().partition("\n")[0] or type(error).__name__
+    return CorpusError(f"cannot read {source.name}: {reason}: check the address, the network and your credentials")
 
 
 def open_source(source: Source) -> BinaryIO:
     """Open a source for reading bytes, decompressed by its suffix (.gz .bz2 .xz .zst)."""
-    with _reported(source):
-        if source.path is None:
-            return _open_stdin()
-        suffix = source.path.suffix.lower()
+    with reported(source):
+        suffix = source.suffix
         if suffix == ".gz":
-            return gzip.open(source.path, "rb")
-        if suffix in (".bz2", ".xz", ".zst"):
-            return io.BufferedReader(_Frames(source.path, *_decompressor(source.path, suffix)), _CHUNK)
-        return open(source.path, "rb", buffering=0)
+            return _Gzip(source.open_raw())
+        if suffix in COMPRESSED_SUFFIXES:
+            decompressor = _decompressor(source.name, suffix)
+            return io.BufferedReader(_Frames(source.open_raw(), *decompressor), _CHUNK)
+        return source.open_raw()
 
 
-def _decompressor(path: Path, suffix: str) -> tuple[Callable[[], Any], tuple[type[Exception], ...]]:
+def _decompressor(name: str, suffix: str) -> tuple[Callable[[], Any], tuple[type[Exception], ...]]:
     """What makes a decompressor of one frame, and what that raises for damaged data."""
     if suffix == ".bz2":
         return bz2.BZ2Decompressor, (OSError, ValueError)
     if suffix == ".xz":
         return lzma.LZMADecompressor, (lzma.LZMAError,)
-    zstandard = require("zstandard", "io", f"reading {path}")
+    zstandard = require("zstandard", "io", f"reading {name}")
     return lambda: zstandard.ZstdDecompressor().decompressobj(), (zstandard.ZstdError,)
 
 
@@ -214,6 +270,20 @@ def _open_stdin() -> BinaryIO:
         return stream
 
 
+class _Gzip(gzip.GzipFile):
+    """Closes the file below as well."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._below = file
+        super().__init__(
+            fileobj=io.BufferedReader(file, _CHUNK) if isinstance(file, io.RawIOBase) else file, mode="rb"
+        )
+
+    def close(self) -> None:
+        super().close()
+        self._below.close()
+
+
 class _Frames(io.RawIOBase):
     """Compressed frames, one after another, of a file.
 
@@ -222,10 +292,10 @@ class _Frames(io.RawIOBase):
     padding.
     """
 
-    def __init__(self, path: Path, new_frame: Callable[[], Any], errors: tuple[type[Exception], ...]) -> None:
+    def __init__(self, file: BinaryIO, new_frame: Callable[[], Any], errors: tuple[type[Exception], ...]) -> None:
         """new_frame: a decompressor with ``decompress``, ``eof`` and ``unused_data``; errors: what it raises."""
         self._new_frame, self._errors = new_frame, errors
-        self._file = open(path, "rb", buffering=0)  # noqa: SIM115 (closed by close)
+        self._file = file
         self._frame: Any = None
         self._input = b""
         self._output = memoryview(b"")
@@ -275,7 +345,8 @@ class _Frames(io.RawIOBase):
 class BlockReader:
     """Cuts the text of several sources into blocks that end after white space, at line ends where it can.
 
-    Each source ends with a line end, added where it has none; a UTF-8 byte order mark at its start is left out.
+    Each source ends with a line end, added where it has none; a UTF-8 byte order mark at its start is left out. That
+    does not apply to one that ``starts`` or ``ends`` within a file.
     """
 
     def __init__(self, sources: Sequence[Source], padding: int = 0) -> None:
@@ -328,25 +399,26 @@ class BlockReader:
                     self._done = True
                     break
                 self._stream = open_source(self._source)
-                length += self._head(view[length:])
+                if self._source.starts:
+                    length += self._head(view[length:])
                 continue
-            with _reported(self._source):
+            with reported(self._source):
                 count = self._stream.readinto(view[length : room - 1])
             if count:
                 length += count
                 self._open_line = buffer[length - 1] != 10
                 continue
             self.close()
-            if self._open_line:
+            if self._open_line and self._source.ends:
                 buffer[length] = 10
                 length += 1
-                self._open_line = False
+            self._open_line = False
         return length
 
     def _head(self, view: memoryview) -> int:
         """Read the first bytes of a source; returns how many stay after a byte order mark is taken out."""
         head = b""
-        with _reported(self._source):
+        with reported(self._source):
             while len(head) < len(BOM):
                 more = self._stream.read(len(BOM) - len(head))
                 if not more:

@@ -88,7 +88,7 @@ class CountTable:
 
 def slots_for_text(sources: Sequence[Source]) -> int:
     """Slots to begin with for the entries of a text of known size: growing moves all of them."""
-    size = sum(source.path.stat().st_size for source in sources)
+    size = sum(source.size for source in sources)
     return min(max(_FIRST_SLOTS, 1 << (size // _BYTES_PER_SLOT).bit_length()), _MOST_FIRST_SLOTS)
 
 

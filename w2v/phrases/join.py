@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -16,6 +15,7 @@ from w2v.corpus.sources import Source, find_sources, identities, unchanged
 from w2v.errors import ConfigError, CorpusError, OutputError
 from w2v.phrases.options import PhraseOptions
 from w2v.phrases.output import check_output, open_output
+from w2v.temporary import TemporaryFolder
 
 Report = Callable[[str], None]
 # Called with the inputs of a pass; its context gives what is told the bytes of text done, over both readings.
@@ -127,7 +127,7 @@ class _Run:
         from w2v.phrases.passes import Counting, Joining
 
         lowercase = self._options.lowercase and number == 0
-        with progress([str(source.path) for source in sources]) as update:
+        with progress([source.name for source in sources]) as update:
             counting = Counting(sources, self._options, lowercase)
             counting.run(self._threads, update)
             self._take_counts(number, counting, sources)
@@ -178,14 +178,11 @@ def _rereadable(sources: list[Source], folder: Path) -> list[Source]:
 
 @contextmanager
 def _temporary_folder() -> Iterator[Path]:
+    folder = TemporaryFolder("phrases")
     try:
-        folder = Path(tempfile.mkdtemp(prefix="w2v-phrases-"))
-    except OSError as error:
-        raise OutputError(f"cannot make a temporary folder: {error.strerror or error}: set TMPDIR") from None
-    try:
-        yield folder
+        yield folder.path
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        folder.remove()
 
 
 @contextmanager
