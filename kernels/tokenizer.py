@@ -474,3 +474,18 @@ def renumber(ids, mapping, out, totals):
     totals[0] = np.int64(n) - marks
     totals[1] = marks
     return n, digest
+
+
+@kernel
+def check_ids(ids, words):
+    """Whether every id is below ``words`` and not below END, and the content hash, as ``renumber`` gives it.
+
+    ids: (n,) int32, read-only.
+    """
+    digest = _U0
+    right = True
+    for index in range(ids.shape[0]):
+        own = ids[np.uint64(index)]
+        right &= END <= own < words
+        digest = digest * _HASH_MULTIPLIER + content_term(np.int64(own))
+    return right, digest

@@ -136,7 +136,7 @@ def test_seconds_of_all_parts_count(corpus, tmp_path):
     state = tmp_path / "out.checkpoint" / "000001" / STATE
     record = json.loads(state.read_text())
     record["seconds"] |= {"train": 1000.0, "total": 2000.0}
-    state.write_text(json.dumps(record))
+    write_record(state, record)
     with Checkpoints(tmp_path / "out", resume=True) as checkpoints:
         training = train(config_for(), corpus, checkpoints=checkpoints).training
     assert training["seconds"]["train"] > 1000
@@ -178,6 +178,12 @@ def test_metrics_go_on_in_the_same_file(corpus, tmp_path):
     words = [line["words"] for line in lines if line["event"] == "report"]
     assert words == sorted(words)
     assert words[-1] == lines[-1]["words"] == 2 * corpus.tokens
+
+
+def write_record(path: Path, record: dict) -> None:
+    """As a stranger would, who knows how the checksum is made."""
+    record.pop("checksum", None)
+    path.write_text(json.dumps({**record, "checksum": checkpoint_module._checksum(record)}))
 
 
 # ---- What is refused. ----
@@ -411,12 +417,22 @@ def test_a_record_that_cannot_be_is_not_resumed(corpus, tmp_path, change, messag
     path = tmp_path / "out.checkpoint" / "000001" / STATE
     record = json.loads(path.read_text())
     change(record)
-    path.write_text(json.dumps(record))
+    write_record(path, record)
     with (
         pytest.raises(FormatError, match=message),
         Checkpoints(tmp_path / "out", resume=True) as checkpoints,
     ):
         train(config_for(), corpus, checkpoints=checkpoints)
+
+
+def test_a_number_that_changed_is_noticed(corpus, tmp_path):
+    stopped(corpus, tmp_path / "out")
+    path = tmp_path / "out.checkpoint" / "000001" / STATE
+    text = path.read_text()
+    path.write_text(text.replace('"seed": 1', '"seed": 3', 1))
+    assert path.read_text() != text
+    with pytest.raises(FormatError, match="its checksum is wrong"), Checkpoints(tmp_path / "out", resume=True):
+        raise AssertionError("it was entered")
 
 
 # ---- The command. ----

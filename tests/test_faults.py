@@ -30,6 +30,7 @@ from w2v.cli.train import train
 from w2v.cli.vocab import vocab
 from w2v.corpus import CorpusOptions, count_words, encode_corpus, sources
 from w2v.errors import CorpusError, OutputError
+from w2v.temporary import TemporaryFolder
 from w2v.vectors import folder
 from w2v.vectors.files import check_output
 from w2v.vectors.folder import save_model_folder
@@ -646,3 +647,17 @@ block_counts(np.zeros((4, 4), np.uint64), counts)
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_what_a_killed_run_left_among_the_temporary_files_goes_with_the_next(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    (tmp_path / "w2v-corpus-left").mkdir()
+    (tmp_path / "w2v-corpus-left" / "ids.bin").write_bytes(b"1234")
+    (tmp_path / "w2v-else").mkdir()
+    first, second = TemporaryFolder("corpus"), TemporaryFolder("corpus")
+    assert not (tmp_path / "w2v-corpus-left").exists()
+    assert first.path.is_dir()  # whoever holds it lives
+    assert second.path.is_dir()
+    first.remove()
+    second.remove()
+    assert [path.name for path in tmp_path.iterdir()] == ["w2v-else"]

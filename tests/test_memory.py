@@ -275,7 +275,10 @@ def test_training_is_stated_before_it_begins(monkeypatch):
     config, shape = resolved("ns", zipf_counts(3000))
     monkeypatch.setattr(memory, "available_memory", lambda: 5 * 10**9)
     total = host_need(config, shape, "cpu").total
-    assert stated_memory(config, shape, "cpu") == f"needs about {round(total / 1e6)} MB of memory (5.0 GB available)"
+    assert (
+        stated_memory(config, shape, "cpu")
+        == f"training needs about {round(total / 1e6)} MB of memory (5.0 GB available)"
+    )
     monkeypatch.setattr(memory, "available_memory", lambda: 10**8)
     with pytest.raises(TrainingError, match="100 MB are available"):
         stated_memory(config, shape, "cpu")
@@ -283,7 +286,7 @@ def test_training_is_stated_before_it_begins(monkeypatch):
 
 def test_the_line_says_what_is_needed_and_what_is_there():
     found = HostNeed({"parameters": 80_400_000}, {"batch": 6_000_000})
-    assert memory_line(found, 22_100_000_000) == "needs about 86 MB of memory (22.1 GB available)"
+    assert memory_line(found, 22_100_000_000) == "training needs about 86 MB of memory (22.1 GB available)"
     assert memory_line(found, 10**9, 5 * 10**9, 7 * 10**9).endswith(" and 5.0 GB of GPU memory (7.0 GB free)")
     assert "this system does not tell" in memory_line(found, None)
 

@@ -444,10 +444,13 @@ class Word2Vec:
         """What the objective derives from a vocabulary, derived again for this one."""
         from w2v.backends import choose_device
         from w2v.objectives import CorpusShape, resolve_for_corpus
+        from w2v.training.memory import stated_memory
 
         shape = CorpusShape(counts, int(counts.sum(dtype=np.float64)), self.corpus_count)
         config = replace(self.config, **self._asked)
-        self.config = resolve_for_corpus(config, shape, choose_device(config.device))
+        device = choose_device(config.device)
+        self.config = resolve_for_corpus(config, shape, device)
+        stated_memory(replace(self.config, threads=self._threads), shape, device)  # refuses what cannot fit
 
     def _counts(self) -> np.ndarray:
         return np.asarray(self.wv.expandos["count"], np.int64)

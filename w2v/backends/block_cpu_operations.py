@@ -124,7 +124,7 @@ class CpuOperations:
         """A tile of rows per thread, then a share of the columns per thread, until all rows are done."""
         columns = len(rows.matrix)
         pitch = padded(columns)
-        tile = min(_tile_rows(pitch), -(-len(hidden) // self.threads))
+        tile = min(tile_rows(pitch), -(-len(hidden) // self.threads))
         if self._logits.size < self.threads * tile * pitch:
             self._logits = np.zeros(self.threads * tile * pitch + ROW_MULTIPLE, np.float32)
         logits = self._logits[: self.threads * tile * pitch].reshape(-1, pitch)
@@ -179,7 +179,7 @@ class CpuOperations:
             matrix, own_bias = rows.matrix[words], bias[words.start : words.stop + BIAS_SLACK]
             d_matrix = np.zeros_like(matrix)
             pitch = padded(len(matrix))
-            tile = min(end - begin, _tile_rows(pitch))
+            tile = min(end - begin, tile_rows(pitch))
             logits = np.zeros((tile, pitch), np.float32)
             loss = 0.0
             for first in range(begin, end, tile):
@@ -241,7 +241,7 @@ class CpuOperations:
         return loss
 
 
-def _tile_rows(pitch: int) -> int:
+def tile_rows(pitch: int) -> int:
     """Rows of logits of this length that a thread holds."""
     rows = max(TILE_BYTES // (4 * pitch), min(FEWEST_ROWS, LEAST_BYTES // (4 * pitch)))
     return max(1, min(MOST_ROWS, rows))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +18,7 @@ from w2v.corpus.options import CorpusOptions
 from w2v.corpus.sources import Source, find_sources, identities, unchanged
 from w2v.corpus.vocabulary import Vocabulary
 from w2v.errors import ConfigError, CorpusError, OutputError, VocabularyError
+from w2v.temporary import TemporaryFolder
 
 Report = Callable[[str], None]
 Progress = Callable[[int], None]
@@ -106,25 +105,18 @@ def _encode_temporary(
 ) -> EncodedCorpus:
     """Encode into a temporary folder that goes with the corpus."""
     identity = identities(sources)
-    folder = _temporary_folder()
+    folder = TemporaryFolder("corpus")
     try:
         with unchanged(sources, identity):
-            vocabulary, seconds = _encode_into(folder, sources, options, threads, report, progress, [])
-        corpus = EncodedCorpus.open(folder, vocabulary)
+            vocabulary, seconds = _encode_into(folder.path, sources, options, threads, report, progress, [])
+        corpus = EncodedCorpus.open(folder.path, vocabulary)
     except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
+        folder.remove()
         raise
-    corpus.remove_on_close()
+    corpus.remove_on_close(folder)
     corpus.from_cache = False
     corpus.seconds = seconds
     return corpus
-
-
-def _temporary_folder() -> Path:
-    try:
-        return Path(tempfile.mkdtemp(prefix="w2v-corpus-"))
-    except OSError as error:
-        raise OutputError(f"cannot make a temporary folder: {error.strerror or error}: set TMPDIR") from None
 
 
 def _encode_into(
@@ -189,7 +181,7 @@ class _Encoding:
         self._options = options
         self._sources = sources
         self._folder = folder
-        self._spool: Path | None = None
+        self._spool: TemporaryFolder | None = None
         # Each thread takes memory for blocks, and those beyond the cores bring nothing: results are the same.
         cores = available_cores()
         self._threads = min(cores if threads is None else threads, _THREADS_PER_CORE * cores)
@@ -255,7 +247,8 @@ class _Encoding:
                 continue
             folder = self._folder
             if folder is None:
-                folder = self._spool = _temporary_folder()
+                self._spool = self._spool or TemporaryFolder("corpus")
+                folder = self._spool.path
             self._sources = [*self._sources]
             self._sources[number] = source.spooled(folder)
 
@@ -289,7 +282,7 @@ class _Encoding:
             for path in self._folder.glob("input.tmp*"):
                 path.unlink(missing_ok=True)
         if self._spool is not None:
-            shutil.rmtree(self._spool, ignore_errors=True)
+            self._spool.remove()
 
 
 def _report_bad_bytes(count: int, report: Report) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import time
 import weakref
 from dataclasses import asdict, dataclass, field, fields
@@ -14,14 +13,13 @@ import numpy as np
 
 from w2v.corpus.vocabulary import Vocabulary
 from w2v.errors import CorpusError, VocabularyError
+from w2v.temporary import TemporaryFolder
 from w2v.untrusted import check_plain, read_json, shortened
 
-LAYOUT = 1
+LAYOUT = 2
 FORMAT = "w2v encoded corpus"
 IDS, WORDS, META = "ids.bin", "vocabulary.tsv", "meta.json"
 FILES = frozenset((IDS, WORDS, META))
-# Ids checked at once: small enough to be in the cache still for the second look.
-_BLOCK = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -76,7 +74,7 @@ class EncodedCorpus:
             if check_plain(path / IDS).st_size != 4 * totals.length or len(vocabulary) != meta["words"]:
                 raise CorpusError(f"{path} is not complete: remove it and encode the text again")
             ids = np.memmap(path / IDS, "<i4", "r")
-            if ids[0] < 0 or ids[-1] != -1 or not _in_range(ids, len(vocabulary)) or vocabulary.counts.min() < 1:
+            if ids[0] < 0 or ids[-1] != -1 or not _is_whole(ids, vocabulary, totals.fingerprint, meta["vocabulary"]):
                 raise CorpusError(f"{path} is damaged: remove it and encode the text again")
         except (OSError, ValueError, KeyError, TypeError, VocabularyError) as error:
             raise CorpusError(f"{path} is no encoded corpus ({error}): encode the text again") from None
@@ -90,9 +88,9 @@ class EncodedCorpus:
         """Bytes of the ids."""
         return self.ids.nbytes
 
-    def remove_on_close(self) -> None:
-        """Make the folder temporary: it goes with ``close``, with this object, or at exit."""
-        self._removal = weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+    def remove_on_close(self, folder: TemporaryFolder) -> None:
+        """Its folder is temporary: it goes with ``close``, with this object, or at exit."""
+        self._removal = weakref.finalize(self, folder.remove)
 
     def close(self) -> None:
         """Let go of the ids, and remove the folder if it is temporary."""
@@ -119,13 +117,21 @@ def _checked_totals(values: dict[str, object]) -> CorpusTotals:
     return CorpusTotals(**found)
 
 
-def _in_range(ids: np.ndarray, words: int) -> bool:
-    """Whether every id is a word's or the mark: kernels take ids for rows without looking."""
-    for start in range(0, len(ids), _BLOCK):
-        block = ids[start : start + _BLOCK]
-        if block.min() < -1 or block.max() >= words:
-            return False
-    return True
+def _is_whole(ids: np.ndarray, vocabulary: Vocabulary, fingerprint: str, known: str) -> bool:
+    """Whether ids and vocabulary are what was written: kernels take ids for rows without looking.
+
+    fingerprint: of ids and words; known: of words and counts.
+    """
+    from w2v.kernels.tokenizer import check_ids
+
+    view = np.asarray(ids).view()
+    view.flags.writeable = False  # one type for numba, whether a memory map or an array
+    right, digest = check_ids(view, len(vocabulary))
+    return (
+        right
+        and vocabulary.fingerprint == known
+        and content_fingerprint(vocabulary.words, len(ids), int(digest)) == fingerprint
+    )
 
 
 def content_fingerprint(words: list[str], length: int, digest: int) -> str:
@@ -143,6 +149,7 @@ def write_meta(path: Path, vocabulary: Vocabulary, totals: CorpusTotals, inputs:
         "format": FORMAT,
         "layout": LAYOUT,
         "words": len(vocabulary),
+        "vocabulary": vocabulary.fingerprint,
         "totals": asdict(totals),
         "inputs": inputs,
         "options": options,

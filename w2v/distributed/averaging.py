@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,20 +22,24 @@ class RowAverager:
     others have the value of that round still, and adopt the mean. Sums would apply every replica's step at once, and
     diverge on the rows that all of them use.
 
-    ``reference`` has the values of every row's last round: the same in all replicas.
+    ``reference`` has the values of every row's last round: the same in all replicas, but for rows that a round which
+    is going on has reached in some of them; the ``lock`` keeps it still.
     """
 
     def __init__(self, parameters: Mapping[str, Array], hot_last: frozenset[str] = frozenset()) -> None:
         """parameters: (n, d) or (n,) float32 by name, on the device, written in place by ``average``; hot_last: names
         of those whose most used rows come last, not first."""  # fmt: skip
+        # Nobody reads the reference while it changes.
+        self.lock = threading.Lock()
         self._parameters = dict(parameters)
         self._hot_last = hot_last
         self.reference = {name: array.copy() for name, array in self._parameters.items()}
 
     def restart(self) -> None:
         """The parameters were set from outside, equal in all replicas: they are the reference."""
-        for name, array in self._parameters.items():
-            self.reference[name][:] = array
+        with self.lock:
+            for name, array in self._parameters.items():
+                self.reference[name][:] = array
 
     def average(self, rows: Mapping[str, int], communicator: Communicator) -> None:
         """Average the ``rows[name]`` most used rows of each array."""
@@ -46,8 +51,7 @@ class RowAverager:
                 part = slice(begin, min(begin + step, first + count))
                 self._average(array[part], self.reference[name][part], communicator)
 
-    @staticmethod
-    def _average(values: Array, reference: Array, communicator: Communicator) -> None:
+    def _average(self, values: Array, reference: Array, communicator: Communicator) -> None:
         """values, reference: views, both set to the mean."""
         xp = communicator.xp
         wide = values.reshape(len(values), -1)
@@ -58,4 +62,5 @@ class RowAverager:
         packed = communicator.sum(packed)
         members = packed[:, -1:]
         mean = xp.where(members > 0, packed[:, :-1] / xp.maximum(members, 1), known)
-        reference[:] = values[:] = mean.reshape(reference.shape)
+        with self.lock:
+            reference[:] = values[:] = mean.reshape(reference.shape)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -75,8 +74,6 @@ class Replica:
         self._make_communicator = communicator
         self._communicator: Communicator | None = None
         self._averager: RowAverager | None = None
-        # Nobody reads the reference while it changes.
-        self._lock = threading.Lock()
         self._round = 0
         self._told_at = 0.0
 
@@ -93,7 +90,7 @@ class Replica:
         """Draw the initial parameters."""
         self._backend.initialise()
         hot_last = {"output_vectors"} if self._hot_rows_come_last() else set()
-        with self._lock, self._backend.sharing():
+        with self._backend.sharing():
             self._averager = RowAverager(self._backend.shared(), frozenset(hot_last))
 
     def upload(self, part: CorpusPart, sync_ids: int) -> None:
@@ -108,9 +105,9 @@ class Replica:
     def load_parameters(self, parameters: dict[str, np.ndarray], number: int = 0) -> None:
         """Start from given parameters, those after round ``number``."""
         self._backend.load_parameters(parameters)
-        with self._lock, self._backend.sharing():
+        with self._backend.sharing():
             self._averager.restart()
-            self._round = number
+        self._round = number
 
     def parameters(self) -> dict[str, np.ndarray]:
         """The backend's parameters, on the host."""
@@ -125,8 +122,11 @@ class Replica:
         return self._backend.heldout_nll(ids)
 
     def last_round(self) -> tuple[int, dict[str, np.ndarray]]:
-        """The number of the last round that is done here, and the parameters after it; while training goes on."""
-        with self._lock:
+        """The number of the last round that is done here, and the parameters after it; while training goes on.
+
+        Where the next round has begun, some rows are those after it: whoever takes part in it gets the same.
+        """
+        with self._averager.lock:
             return self._round, self._backend.as_parameters(self._averager.reference)
 
     def abort(self) -> None:
@@ -180,13 +180,13 @@ class Replica:
 
     def _average(self, number: int, rounds: int, meeting: Meeting) -> None:
         self._communicator.begin_round(number, meeting.group)
-        with self._lock, self._backend.sharing():
+        with self._backend.sharing():
             rows = {
                 name: len(array) if meeting.whole else rows_of_round(number, rounds, len(array))
                 for name, array in self._averager.reference.items()
             }
             self._averager.average(rows, self._communicator)
-            self._round = number
+        self._round = number
 
     def _tell(self, report: EpochReport) -> None:
         now = time.monotonic()

@@ -13,6 +13,7 @@ the machine stops, the folder holds a whole one, unless none was ever finished. 
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import re
@@ -186,6 +187,7 @@ class CheckpointFolder:
                 "seconds": dict(seconds),
                 "arrays": arrays,
             }
+            record["checksum"] = _checksum(record)
             (temporary / STATE).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
             sync_folder(temporary)
             os.rename(temporary, self.path / name)
@@ -244,6 +246,8 @@ def _read(folder: Path) -> Checkpoint:
                 f"{path} was written by another version of w2v ({record.get('w2v_version')}): resume with that one, "
                 f"or remove {folder.parent} to train from the beginning"
             )
+        if record.pop("checksum", None) != _checksum(record):
+            raise ValueError("its checksum is wrong")
         checkpoint = Checkpoint(
             asked=TrainConfig.from_dict(record["asked"]),
             config=TrainConfig.from_dict(record["config"]),
@@ -264,6 +268,12 @@ def _read(folder: Path) -> Checkpoint:
         raise FormatError(
             f"{path} is damaged ({reason}): remove {folder.parent} to train from the beginning"
         ) from error
+
+
+def _checksum(record: dict[str, object]) -> str:
+    """Of a record as JSON writes it."""
+    text = json.dumps(record, sort_keys=True, separators=(",", ":"))
+    return hashlib.blake2b(text.encode("utf-8"), digest_size=16).hexdigest()
 
 
 def _report(values: dict) -> EpochReport:

@@ -13,10 +13,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from w2v.backends.block_cpu_operations import MOST_ROWS
-from w2v.backends.block_cpu_operations import _tile_rows as tile_rows
+from w2v.backends.block_cpu_operations import MOST_ROWS, tile_rows
 from w2v.backends.cpu import PRIVATE_FLOATS, PRIVATE_ROWS
-from w2v.backends.sound import _BLOCK as CHECKED_ROWS
+from w2v.backends.sound import CHECKED_ROWS
 from w2v.config import TrainConfig
 from w2v.cores import available_cores
 from w2v.corpus.cache import describe_size
@@ -253,7 +252,7 @@ def memory_line(
     there = (
         "how much is available this system does not tell" if available is None else f"{_size(available)} available"
     )
-    line = f"needs about {_size(need.total)} of memory ({there})"
+    line = f"training needs about {_size(need.total)} of memory ({there})"
     if device_need is not None:
         free = "" if device_free is None else f" ({_size(device_free)} free)"
         line += f" and {_size(device_need)} of GPU memory{free}"

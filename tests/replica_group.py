@@ -1,0 +1,115 @@
+"""Replicas in threads of one process, for tests: the coordinator and the adders in an event loop, no Ray."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from w2v.backends.base import EpochReport
+from w2v.config import TrainConfig
+from w2v.corpus import EncodedCorpus
+from w2v.corpus.part import split_corpus
+from w2v.distributed.communicators import Communicator, ObjectStoreCommunicator
+from w2v.distributed.coordinator import Adder, Coordinator
+from w2v.distributed.replica import EpochPlan, Replica
+
+
+class Loop:
+    """An event loop in a thread, where asynchronous actors live."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        threading.Thread(target=self._loop.run_forever, daemon=True).start()
+
+    def wait(self, coroutine: Any, timeout: float = 60) -> Any:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(timeout)
+
+
+class Remote:
+    """An actor's method, as Ray's handles have them: ``actor.method.remote(…)``; what it returns is a coroutine."""
+
+    def __init__(self, actor: object) -> None:
+        self._actor = actor
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._actor, name)
+        return type("Method", (), {"remote": staticmethod(method)})
+
+
+class LoopRay:
+    """What the object store's communicator uses of Ray; references are the arrays themselves."""
+
+    def __init__(self, loop: Loop) -> None:
+        self._loop = loop
+
+    def get(self, asked: list) -> list:
+        async def gathered() -> list:
+            return list(await asyncio.gather(*asked))
+
+        if asked and asyncio.iscoroutine(asked[0]):
+            return self._loop.wait(gathered())
+        return asked
+
+
+class Group:
+    """``members`` replicas of a configuration, on their parts of a corpus."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        corpus: EncodedCorpus,
+        members: int,
+        communicator: Callable[[int], Callable[[int], Communicator]] | None = None,
+        adders: int = 2,
+    ) -> None:
+        self.loop, self.members, self.config = Loop(), members, config
+        self.coordinator = Coordinator(members)
+        self.adders = [Adder(members, lambda array: array) for _ in range(adders)]
+        self.parts = split_corpus(np.asarray(corpus.ids), members)
+        self.counts = corpus.vocabulary.counts
+        self._communicator = communicator
+        self.replicas = [self.replica(rank) for rank in range(members)]
+
+    def replica(self, rank: int) -> Replica:
+        made = Replica(rank, self.config, self.counts, self, self._communicator_of(rank))
+        made.compile(self.members)
+        made.initialise()
+        made.upload(self.parts[rank], 100)
+        return made
+
+    def _communicator_of(self, rank: int) -> Callable[[int], Communicator]:
+        if self._communicator is not None:
+            return self._communicator(rank)
+        handles = [Remote(adder) for adder in self.adders]
+        return lambda members: ObjectStoreCommunicator(LoopRay(self.loop), rank, handles)
+
+    # ---- The meeting point. ----
+
+    def arrive(self, *arguments: object) -> Any:
+        return self.loop.wait(self.coordinator.arrive(*arguments))
+
+    def pause(self, rank: int) -> None:
+        self.loop.wait(self.coordinator.pause(rank))
+
+    def tell(self, rank: int, report: EpochReport) -> None:
+        self.loop.wait(self.coordinator.tell(rank, report))
+
+    # ---- Training. ----
+
+    def begin(self, rounds: int) -> EpochPlan:
+        reports = [EpochReport() for _ in range(self.members)]
+        self.loop.wait(self.coordinator.begin_epoch(reports, 1))
+        for adder in self.adders:
+            self.loop.wait(adder.begin_epoch())
+        return EpochPlan(0, rounds, 1, lambda share: 0.05 * (1 - share), EpochReport())
+
+    def train_epoch(self, rounds: int, number: int = 0) -> list[EpochReport]:
+        plan = replace(self.begin(rounds), number=number)
+        with ThreadPoolExecutor(self.members) as pool:
+            return list(pool.map(lambda replica: replica.train_epoch(plan), self.replicas))

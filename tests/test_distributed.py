@@ -1,0 +1,470 @@
+"""Replicas: rounds, averaging, meeting, and what becomes of a member that dies; in threads, without Ray."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from replica_group import Group
+from test_training_run import OBJECTIVES, config_for, small_corpus
+
+from w2v.backends import make_backend
+from w2v.backends.base import EpochReport
+from w2v.corpus import EncodedCorpus
+from w2v.corpus.part import CorpusPart, split_corpus
+from w2v.distributed import averaging
+from w2v.distributed.averaging import RowAverager
+from w2v.distributed.communicators import GroupBroken, NcclCommunicator, SingleCommunicator
+from w2v.distributed.coordinator import Adder, Coordinator
+from w2v.distributed.rounds import FEWEST_ROWS, rounds_per_epoch, rows_of_round
+from w2v.errors import CorpusError
+from w2v.objectives import CorpusShape, make_objective, resolve_for_corpus
+
+
+@pytest.fixture(scope="module")
+def corpus() -> EncodedCorpus:
+    return small_corpus()
+
+
+def resolved(corpus: EncodedCorpus, **options):
+    options = {"batch_pairs": 150} | options if options.get("objective") in ("class", "adaptive", "full") else options
+    config = config_for(**options)
+    shape = CorpusShape(corpus.vocabulary.counts, corpus.tokens, corpus.sentences)
+    return resolve_for_corpus(config, shape, "cpu")
+
+
+# ---- Rounds. ----
+
+
+def test_half_of_the_rounds_cover_the_fewest_rows():
+    rows = [rows_of_round(number, 16, 10**6) for number in range(1, 17)]
+    assert rows[:8] == [FEWEST_ROWS * times for times in (1, 2, 1, 4, 1, 2, 1, 8)]
+    assert rows[15] == 10**6  # the last one covers all
+    assert [rows_of_round(number, 9, 1500) for number in range(1, 10)] == [1024, 1500] * 4 + [1500]
+
+
+@pytest.mark.parametrize(
+    ("words", "replicas", "sync_words", "expected"),
+    [(10, 2, 100, 1), (1000, 2, 100, 5), (1001, 2, 100, 6), (0, 3, 10, 1)],
+)
+def test_rounds_of_an_epoch(words, replicas, sync_words, expected):
+    assert rounds_per_epoch(words, replicas, sync_words) == expected
+
+
+# ---- Parts. ----
+
+
+@pytest.mark.parametrize("parts", [1, 2, 3, 7])
+def test_parts_are_the_text_in_whole_sentences(corpus, tmp_path, parts):
+    ids = np.asarray(corpus.ids)
+    path = tmp_path / "ids.bin"
+    ids.tofile(path)
+    for source in (ids, np.memmap(path, "<i4", "r")):
+        found = split_corpus(source, parts)
+        assert len(found) == parts
+        opened = [part.open() for part in found]
+        np.testing.assert_array_equal(np.concatenate(opened), ids)
+        assert all(part[-1] == -1 for part in opened)
+        assert max(map(len, opened)) - min(map(len, opened)) < 40
+        assert all((part.path == path) == isinstance(source, np.memmap) for part in found)
+
+
+def test_more_parts_than_sentences_are_refused():
+    with pytest.raises(CorpusError, match="too few sentences for 3 replicas: lower --replicas"):
+        split_corpus(np.array([1, 2, 3, 4, 5, 6, -1, 1, -1], np.int32), 3)
+
+
+def test_a_part_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(CorpusError, match="cannot read the encoded corpus .* choose a --cache folder"):
+        CorpusPart(tmp_path / "ids.bin", 0, 10).open()
+    (tmp_path / "ids.bin").write_bytes(b"1234")
+    with pytest.raises(CorpusError, match="is shorter than it was"):
+        CorpusPart(tmp_path / "ids.bin", 0, 10).open()
+
+
+# ---- Averaging. ----
+
+
+class Together:
+    """A communicator between threads."""
+
+    xp = np
+
+    def __init__(self, members: int) -> None:
+        self.barrier, self.parts = threading.Barrier(members, timeout=30), {}
+        self.calls = 0
+
+    def of(self, rank: int):
+        group = self
+
+        class Member:
+            xp = np
+
+            def sum(self, values):
+                group.calls += rank == 0
+                group.parts[rank] = values.copy()
+                group.barrier.wait()
+                total = sum(group.parts[member] for member in sorted(group.parts))
+                group.barrier.wait()
+                return total
+
+        return Member()
+
+
+def average(start: dict, changes: list[dict], rows: dict, hot_last=frozenset()) -> tuple[list[dict], Together]:
+    group = Together(len(changes))
+    members = [{name: array.copy() for name, array in start.items()} for _ in changes]
+    averagers = [RowAverager(member, hot_last) for member in members]
+    for member, change in zip(members, changes, strict=True):
+        for name, array in change.items():
+            member[name] += array
+    with ThreadPoolExecutor(len(changes)) as pool:
+        list(pool.map(lambda rank: averagers[rank].average(rows, group.of(rank)), range(len(changes))))
+    for averager, member in zip(averagers, members, strict=True):
+        for name in start:
+            covered = averager.reference[name] == member[name]
+            assert covered.reshape(len(covered), -1).all(axis=1).sum() >= rows[name]
+    return members, group
+
+
+@pytest.mark.parametrize("block", [1 << 26, 40, 1])
+def test_a_row_is_the_mean_of_those_who_changed_it(monkeypatch, block):
+    monkeypatch.setattr(averaging, "BLOCK_BYTES", block)
+    rng = np.random.default_rng(0)
+    start = {"matrix": rng.normal(size=(9, 5)).astype(np.float32), "sums": rng.random(9).astype(np.float32)}
+    touched = rng.random((3, 9)) < 0.5
+    touched[:, 0], touched[:, 1], touched[:, 2] = True, False, [True, False, False]
+    changes = [
+        {
+            "matrix": (rng.normal(size=(9, 5)) * touched[rank][:, None]).astype(np.float32),
+            "sums": (rng.random(9) * touched[rank]).astype(np.float32),
+        }
+        for rank in range(3)
+    ]
+    members, _ = average(start, changes, {"matrix": 9, "sums": 9})
+    for name, array in start.items():
+        for row in range(9):
+            values = [array[row] + change[name][row] for rank, change in enumerate(changes) if touched[rank, row]]
+            expected = np.mean(values, axis=0) if values else array[row]
+            for member in members:
+                np.testing.assert_allclose(member[name][row], expected, rtol=1e-6)
+        assert all((member[name] == members[0][name]).all() for member in members)
+    # Whoever changed a row alone keeps it to the bit.
+    np.testing.assert_array_equal(members[1]["matrix"][2], start["matrix"][2] + changes[0]["matrix"][2])
+
+
+@pytest.mark.parametrize("hot_last", [False, True])
+def test_only_the_most_used_rows_are_averaged(hot_last):
+    start = {"matrix": np.zeros((10, 3), np.float32)}
+    changes = [{"matrix": np.full((10, 3), value, np.float32)} for value in (1, 3)]
+    members, _ = average(start, changes, {"matrix": 4}, frozenset({"matrix"}) if hot_last else frozenset())
+    covered = slice(6, 10) if hot_last else slice(0, 4)
+    others = slice(0, 6) if hot_last else slice(4, 10)
+    for member, value in zip(members, (1, 3), strict=True):
+        assert (member["matrix"][covered] == 2).all()
+        assert (member["matrix"][others] == value).all()
+
+
+def test_a_round_of_no_rows_moves_nothing():
+    parameters = {"matrix": np.ones((3, 2), np.float32)}
+    RowAverager(parameters).average({"matrix": 0}, SingleCommunicator())
+    assert (parameters["matrix"] == 1).all()
+
+
+# ---- Meeting. ----
+
+
+def test_members_go_on_together():
+    async def meet() -> None:
+        coordinator = Coordinator(2)
+        await coordinator.begin_epoch([EpochReport(), EpochReport()], 1)
+        first = asyncio.create_task(coordinator.arrive(0, 1, EpochReport(position=5), False))
+        await asyncio.sleep(0.01)
+        assert not first.done()
+        second = await coordinator.arrive(1, 1, EpochReport(position=6), False)
+        assert await first == second
+        assert not second.whole
+        assert await coordinator.report_at(0, 1) == EpochReport(position=5)
+        assert await coordinator.report_at(1, 0) == EpochReport()
+
+    asyncio.run(meet())
+
+
+def test_a_pause_is_asked_for_between_two_rounds():
+    async def meet() -> None:
+        coordinator = Coordinator(2)
+        await coordinator.begin_epoch([EpochReport()] * 2, 1)
+        await coordinator.ask_pause()
+        found = await asyncio.gather(*(coordinator.arrive(rank, 1, EpochReport(), False) for rank in range(2)))
+        assert all(meeting.whole and meeting.pause for meeting in found)
+        assert await coordinator.pausing_after() == 1
+        waiting = [asyncio.create_task(coordinator.pause(0))]
+        await asyncio.sleep(0.01)
+        assert (await coordinator.status())[1] == 0
+        waiting.append(asyncio.create_task(coordinator.pause(1)))
+        await asyncio.sleep(0.01)
+        assert (await coordinator.status())[1] == 1
+        await coordinator.go_on()
+        await asyncio.gather(*waiting)
+        assert await coordinator.pausing_after() == 0
+        # The last round of an epoch covers all, and nobody waits after it.
+        await coordinator.ask_pause()
+        found = await asyncio.gather(*(coordinator.arrive(rank, 2, EpochReport(), True) for rank in range(2)))
+        assert all(meeting.whole and not meeting.pause for meeting in found)
+
+    asyncio.run(meet())
+
+
+def test_a_successor_arrives_again_and_is_told_the_same():
+    async def meet() -> None:
+        coordinator = Coordinator(2)
+        await coordinator.begin_epoch([EpochReport()] * 2, 1)
+        told = await asyncio.gather(*(coordinator.arrive(rank, 1, EpochReport(), False) for rank in range(2)))
+        assert await coordinator.arrive(1, 1, EpochReport(), False) == told[0]
+        await coordinator.renew_group("new")
+        assert (await coordinator.arrive(0, 1, EpochReport(), False)).group == "new"
+
+    asyncio.run(meet())
+
+
+def test_sums_are_the_same_whoever_comes_first_and_comes_again():
+    rng = np.random.default_rng(1)
+    parts = [rng.normal(size=1000).astype(np.float32) for _ in range(3)]
+
+    async def added(order: list[int]) -> np.ndarray:
+        adder = Adder(3, lambda array: array)
+        tasks = []
+        for rank in order:
+            tasks.append(asyncio.create_task(adder.add((1, 0), rank, parts[rank])))
+            await asyncio.sleep(0)
+        found = await asyncio.gather(*tasks)
+        again = await adder.add((1, 0), order[0], np.full(1000, np.nan, np.float32))
+        assert all(reference is again[0] for (reference,) in found)
+        return again[0]
+
+    first, second = (asyncio.run(added(order)) for order in ([0, 1, 2], [2, 0, 1, 0]))
+    np.testing.assert_array_equal(first, second)
+    np.testing.assert_array_equal(first, parts[0] + parts[1] + parts[2])
+
+
+# ---- Training. ----
+
+
+@pytest.mark.parametrize("model", ["skipgram", "cbow"])
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_one_replica_is_the_plain_backend(corpus, objective, model):
+    config = resolved(corpus, objective=objective, model=model)
+    group = Group(config, corpus, 1)
+    (found,) = group.train_epoch(5)
+    backend = make_backend(config, make_objective(config, corpus.vocabulary.counts))
+    backend.compile()
+    backend.initialise()
+    known = backend.train_epoch(np.asarray(corpus.ids), 0, lambda share: 0.05 * (1 - share), lambda report: None)
+    for name in ("pairs", "kept_words", "words"):
+        assert getattr(found, name) == getattr(known, name)
+    for name, array in backend.parameters().items():
+        np.testing.assert_array_equal(group.replicas[0].parameters()[name], array, err_msg=name)
+
+
+@pytest.mark.parametrize("model", ["skipgram", "cbow"])
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_replicas_end_an_epoch_with_the_same_parameters(corpus, objective, model):
+    group = Group(resolved(corpus, objective=objective, model=model), corpus, 3)
+    reports = [group.train_epoch(6, number) for number in range(2)][-1]
+    assert sum(report.words for report in reports) == corpus.tokens
+    first, *others = (replica.parameters() for replica in group.replicas)
+    for other in others:
+        for name, array in first.items():
+            np.testing.assert_array_equal(other[name], array, err_msg=name)
+    assert all(np.isfinite(array).all() for array in first.values())
+    assert all((replica._round, replica.unsound_parameters()) == (6, []) for replica in group.replicas)
+
+
+def test_replicas_learn_as_one_does(corpus):
+    losses = []
+    for members in (1, 3):
+        group = Group(resolved(corpus, sample=0.0), corpus, members)
+        for number in range(6):
+            reports = group.train_epoch(8, number)
+        losses.append(sum(report.loss for report in reports) / sum(report.pairs for report in reports))
+    assert losses[1] == pytest.approx(losses[0], rel=0.08)
+
+
+class Death(Exception):
+    """Of a replica."""
+
+
+@pytest.mark.parametrize("moment", ["training", "arrived", "added"])
+@pytest.mark.parametrize("rounds", [4, 6])
+def test_a_successor_takes_the_place_of_a_member_that_died(corpus, moment, rounds):
+    """While it trains for the third round, after it said that it was there, or after others have its sums."""
+    group = Group(resolved(corpus), corpus, 3)
+    plan = group.begin(rounds)
+    victim = group.replicas[1]
+    hold, average_rows = victim._hold_round, victim._average
+
+    def dying_hold(number, *arguments):
+        if number == 3 and moment == "training":
+            raise Death
+        hold(number, *arguments)
+
+    def dying_average(number, *arguments):
+        if number == 3 and moment == "arrived":
+            raise Death
+        average_rows(number, *arguments)
+        if number == 3:
+            raise Death
+
+    victim._hold_round, victim._average = dying_hold, dying_average
+    with ThreadPoolExecutor(3) as pool:
+        running = [pool.submit(replica.train_epoch, plan) for replica in group.replicas]
+        with pytest.raises(Death):
+            running[1].result(60)
+        number, parameters = max((group.replicas[rank].last_round() for rank in (0, 2)), key=lambda found: found[0])
+        assert number in ((2,) if moment != "added" else (2, 3, 4))
+        successor = group.replica(1)
+        successor.load_parameters(parameters, number)
+        report = group.loop.wait(group.coordinator.report_at(1, number))
+        assert 0 < report.position < len(group.parts[1].open())
+        group.replicas[1] = successor
+        running[1] = pool.submit(successor.train_epoch, replace(plan, first_round=number + 1, start=report))
+        reports = [future.result(60) for future in running]
+    assert sum(report.words for report in reports) == corpus.tokens
+    first, *others = (replica.parameters() for replica in group.replicas)
+    for other in others:
+        for name, array in first.items():
+            np.testing.assert_array_equal(other[name], array)
+
+
+# ---- NCCL, as its calls go; none of it has run on GPUs here. ----
+
+
+class FakeNccl:
+    """``cupy.cuda.nccl`` between threads; "device pointers" are keys of registered NumPy arrays."""
+
+    NCCL_FLOAT32, NCCL_SUM = 7, 0
+
+    class NcclError(RuntimeError):
+        pass
+
+    def __init__(self) -> None:
+        self.groups, self.arrays, self.calls = {}, {}, []
+        outer = self
+
+        class NcclCommunicator:
+            def __init__(self, members, group, rank):
+                outer.calls.append(("join", rank, group))
+                self.rank, self.broken = rank, False
+                self.state = outer.groups.setdefault(group, (threading.Barrier(members, timeout=5), {}))
+                self.state[0].wait()
+
+            def allReduce(self, source, target, count, kind, operation, stream):  # noqa: N802 (NCCL's name)
+                outer.calls.append(("allReduce", self.rank, count))
+                assert (kind, operation, stream) == (FakeNccl.NCCL_FLOAT32, FakeNccl.NCCL_SUM, 11)
+                barrier, parts = self.state
+                parts[self.rank] = outer.arrays[source].copy()
+                try:
+                    barrier.wait()
+                    total = sum(parts[rank] for rank in sorted(parts))
+                    barrier.wait()
+                except threading.BrokenBarrierError as error:
+                    raise outer.NcclError("unhandled system error") from error
+                outer.arrays[target][:] = total
+
+            def check_async_error(self):
+                pass
+
+            def abort(self):
+                self.state[0].abort()
+
+        self.NcclCommunicator = NcclCommunicator
+
+
+class FakeCupy:
+    """NumPy with what the communicator asks of CuPy's arrays and streams."""
+
+    def __init__(self, nccl: FakeNccl) -> None:
+        self._nccl = nccl
+
+    class cuda:  # noqa: N801 (CuPy's name)
+        @staticmethod
+        def get_current_stream():
+            return type("Stream", (), {"synchronize": staticmethod(lambda: None)})
+
+    def array(self, values):
+        made = np.array(values, np.float32).view(Pointed)
+        made.data_ptr = id(made)
+        self._nccl.arrays[made.data_ptr] = made
+        return made
+
+
+class Pointed(np.ndarray):
+    @property
+    def data(self):
+        return type("Memory", (), {"ptr": self.data_ptr})
+
+
+def test_nccl_adds_up_and_a_group_is_joined_once():
+    nccl = FakeNccl()
+    cupy, meeting = FakeCupy(nccl), threading.Barrier(2, timeout=30)
+
+    def member(rank: int) -> list:
+        communicator = NcclCommunicator(cupy, nccl, rank, 2, lambda: 11)
+        found = []
+        for number, group in ((1, "a"), (2, "a"), (3, "b")):
+            meeting.wait()
+            communicator.begin_round(number, group)
+            found.append(communicator.sum(cupy.array([rank + 1.0, number])).tolist())
+        return found
+
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(member, range(2))
+    assert first == second == [[3, 2], [3, 4], [3, 6]]
+    assert sorted(call for call in nccl.calls if call[0] == "join") == [
+        ("join", rank, group) for rank in range(2) for group in "ab"
+    ]
+    assert sum(call[0] == "allReduce" for call in nccl.calls) == 6
+
+
+def test_a_broken_group_of_nccl_is_told():
+    nccl = FakeNccl()
+    cupy = FakeCupy(nccl)
+    members = [NcclCommunicator(cupy, nccl, rank, 2, lambda: 11) for rank in range(2)]
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda member: member.begin_round(1, "a"), members))
+        waiting = pool.submit(members[0].sum, cupy.array([1.0]))
+        members[0].abort()  # the other one is dead
+        with pytest.raises(GroupBroken):
+            waiting.result(10)
+
+
+def test_replicas_hold_a_round_again_where_their_group_broke(corpus):
+    """The sums of a round fail once in all members; with a new group they go through."""
+    group = Group(resolved(corpus), corpus, 2)
+    failed = set()
+    for replica in group.replicas:
+        inner = replica._communicator
+
+        class Fragile:
+            xp = np
+
+            def __init__(self, rank, inner):
+                self.rank, self.inner = rank, inner
+
+            def begin_round(self, number, known):
+                if number == 2 and self.rank not in failed:
+                    failed.add(self.rank)
+                    raise GroupBroken
+                self.inner.begin_round(number, known)
+
+            def sum(self, values):
+                return self.inner.sum(values)
+
+        replica._communicator = Fragile(replica.rank, inner)
+    reports = group.train_epoch(4)
+    assert failed == {0, 1}
+    assert sum(report.words for report in reports) == corpus.tokens
