@@ -445,15 +445,18 @@ def read_saved_vocabulary(data: bytes, folder: Path) -> object:
 
 def encoded_folder(folder: Path) -> Path:
     """An encoded corpus, as a cache keeps it."""
-    from w2v.corpus.encoded import IDS, CorpusTotals, write_meta
+    from w2v.corpus.encoded import IDS, CorpusTotals, content_fingerprint, write_meta
     from w2v.corpus.vocabulary import Vocabulary
+    from w2v.kernels.tokenizer import check_ids
 
     path = folder / "encoded"
     if not path.exists():
         path.mkdir()
         ids = np.array([0, 1, 2, -1, 3, 4, 5, 0, -1], "<i4")
         ids.tofile(path / IDS)
-        totals = CorpusTotals(len(ids), 7, 2, 9, 0, "0" * 32)
+        ids.flags.writeable = False
+        fingerprint = content_fingerprint(WORDS, len(ids), int(check_ids(ids, len(WORDS))[1]))
+        totals = CorpusTotals(len(ids), 7, 2, 9, 0, fingerprint)
         write_meta(path, Vocabulary(WORDS, COUNTS), totals, [["text.txt", 9, 1, 1]], {"min_count": 1})
     return path
 

@@ -130,6 +130,7 @@ REFUSED = [
     ("a long value of an option", "config-adaptive", _json(_CONFIG, {"model": "a" * 3000})),
     ("a long version", "config", _json(_CONFIG, {"format_version": "a" * 3000})),
     ("a trillion planned runs", "comparison", None),
+    ("a point at minus 10^18 seconds", "comparison", None),
     ("a record nested too deep", "comparison", b"[" * 100_000),
     ("a long name of a layout", "export-mark", _json({"format": "w2v-export", "layout": "a" * 3000, "files": []})),
     ("a layout of two lines", "export-mark", _json({"format": "w2v-export", "layout": "a\nb", "files": []})),
@@ -137,6 +138,7 @@ REFUSED = [
 # Of each the reader makes what can be made of it.
 READ = [
     ("half a pair of UTF-16 in a training record, which is printed", "training", b'{"device": "\\ud800"}'),
+    ("half a pair of UTF-16 in the settings of a run", "comparison", None),
     ("an index that is described by a list", "index", _npz({"description.npy": _saved(np.frombuffer(b"[1]", "u1"))})),
     ("an index that is larger inside", "index", _npz({"a.npy": npy("(9999,)", data=bytes(39996))}, _DEFLATED)),
     ("an index of pickles", "index", _npz({"description.npy": _pickled()})),

@@ -108,28 +108,33 @@ def test_arbitrary_bytes(tmp_path_factory, data):
         judge(READERS[name], data, folder)
 
 
-def content(name, data):
-    """The bytes of a case; one is too large to be kept."""
+def content(name, data, folder):
+    """The bytes of a case; records of comparisons are made here, since they are long."""
     if data is not None:
         return data
-    record = make_record(models=("skipgram",), objectives=("ns",), seeds=(1,))
-    record["corpus"]["heldout_sha256s"] = {str(seed): None for seed in range(1000)}
-    record["models"] = [f"model{number}" for number in range(1000)]
-    record["objectives"] = [f"objective{number}" for number in range(1000)]
-    record["seeds"] = list(range(1000))
+    record = json.loads(READERS["comparison"].seeds(folder)[0])
+    if "planned" in name:
+        for part in ("models", "objectives"):
+            record[part] = [f"{part} {number}" for number in range(1000)]
+        record["seeds"] = list(range(1000))
+        record["corpus"]["heldout_sha256s"] = {str(seed): None for seed in range(1000)}
+    elif "seconds" in name:
+        record["runs"][0]["points"][1]["seconds"] = -(10**18)
+    else:
+        record["runs"][0]["config"]["alpha"] = "\ud800"
     return json.dumps(record).encode()
 
 
 @pytest.mark.parametrize(("name", "reader", "data"), hostile_cases.REFUSED, ids=[c[0] for c in hostile_cases.REFUSED])
 def test_these_are_refused(name, reader, data, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert judge(reader_of(reader), content(name, data), tmp_path) is False
+    assert judge(reader_of(reader), content(name, data, tmp_path), tmp_path) is False
     assert not Path("harm").exists()
 
 
 @pytest.mark.parametrize(("name", "reader", "data"), hostile_cases.READ, ids=[c[0] for c in hostile_cases.READ])
 def test_these_are_read(name, reader, data, tmp_path):
-    assert judge(reader_of(reader), data, tmp_path) is True
+    assert judge(reader_of(reader), content(name, data, tmp_path), tmp_path) is True
 
 
 # --- The judge itself ------------------------------------------------------------

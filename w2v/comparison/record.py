@@ -80,7 +80,7 @@ def load_record(folder: Path) -> dict[str, Any]:
     """Read compare.json; raises FormatError where it is none, is another version's, or is not whole."""
     path = folder / NAME
     try:
-        record = read_json(path)
+        record = finite(read_json(path))
     except (OSError, ValueError) as error:
         raise FormatError(f"cannot read {path} ({error}): choose another folder") from None
     if not isinstance(record, dict) or record.get("format") != FORMAT:

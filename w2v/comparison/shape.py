@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any
 
 from w2v.comparison.plan import OTHER_SYSTEMS, planned_cases, run_name
@@ -24,6 +25,8 @@ class _Each:
     shape: object
 
 
+# Above any number of words or seconds.
+_MOST = 1e15
 # As many as `w2v compare --seeds` takes.
 _MOST_SEEDS = 1000
 _NUMBER = (int, float)
@@ -103,8 +106,21 @@ def _fault_of_done(run: Mapping[str, Any], place: str, scores: set[str]) -> str 
         return found
     if not run["points"]:
         return f"{place}.points is empty"
+    if found := _first(map(_fault_of_point, run["points"], repeat(place))):
+        return found
     other = any(set(point["scores"]) != scores for point in run["points"])
     return f"{place} has other scores than the evaluation files" if other else None
+
+
+def _fault_of_point(point: Mapping[str, Any], place: str) -> str | None:
+    """Charts are drawn over epochs and seconds: what was never measured would take them far off the paper."""
+    for name in ("epochs", "words", "seconds"):
+        if not 0 <= point[name] <= _MOST:
+            return f"{place}.points has {name} of {point[name]:g}"
+    scores = [score for score in point["scores"].values() if score is not None]
+    if not all(-100 <= score <= 100 for score in scores):
+        return f"{place}.points has a score beyond 100"
+    return None if 0 <= (point["heldout_nll"] or 0) <= _MOST else f"{place}.points has a likelihood that is none"
 
 
 def _fault(value: object, shape: object, place: str) -> str | None:

@@ -129,6 +129,7 @@ def _is_whole(ids: np.ndarray, vocabulary: Vocabulary, fingerprint: str, known: 
     right, digest = check_ids(view, len(vocabulary))
     return (
         right
+        and bool((vocabulary.counts > 0).all())
         and vocabulary.fingerprint == known
         and content_fingerprint(vocabulary.words, len(ids), int(digest)) == fingerprint
     )
