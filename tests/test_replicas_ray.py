@@ -1,0 +1,290 @@
+"""``train --replicas`` on a real Ray of two workers: what it learns, what it survives, what it refuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from w2v.config import TrainConfig
+from w2v.distributed import cluster as cluster_module
+from w2v.distributed.cluster import Cluster, running_cluster
+from w2v.errors import ConfigError, DeviceError, MissingExtraError
+from w2v.objectives import CorpusShape
+from w2v.vectors.folder import load_model_folder
+
+needs_ray = pytest.mark.skipif(os.name == "nt", reason="processes as POSIX has them")
+EPOCHS = 6
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory) -> Path:
+    """Sentences of words that belong together: what is learned can be compared."""
+    pytest.importorskip("ray")
+    rng = np.random.default_rng(11)
+    topics = rng.integers(0, 40, 30_000)
+    words = rng.zipf(1.4, (topics.size, 12)) % 100
+    common = rng.random(words.shape) < 0.3
+    path = tmp_path_factory.mktemp("text") / "text.txt"
+    lines = (
+        " ".join(f"c{word}" if shared else f"t{topic}w{word}" for word, shared in zip(row, own, strict=True))
+        for topic, row, own in zip(topics, words, common, strict=True)
+    )
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory) -> dict[str, str]:
+    return {**os.environ, "W2V_CACHE": str(tmp_path_factory.mktemp("cache"))}
+
+
+def command(text: Path, out: Path, *more: object) -> list[str]:
+    options = ["--device", "cpu", "--epochs", EPOCHS, "--sample", "0", "--vector-size", "50", *more]
+    return [sys.executable, "-m", "w2v", "train", str(text), "-o", str(out), *map(str, options)]
+
+
+REPLICAS = ("--replicas", 2, "--threads", 2, "--sync-words", 20_000, "--ray-address", "local")
+
+
+def single(text: Path, out: Path, environment: dict[str, str], seed: int) -> object:
+    arguments = command(text, out, "--threads", 1, "--seed", seed)
+    subprocess.run(arguments, env=environment, check=True, capture_output=True, timeout=120)
+    return load_model_folder(out)
+
+
+def similarities(model: object) -> np.ndarray:
+    """Cosines between the words that are neither the rarest nor in every sentence."""
+    vectors = np.asarray(model.input_vectors[100:500], np.float64)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return (vectors @ vectors.T)[np.triu_indices(len(vectors), 1)]
+
+
+def descendants(pid: int) -> dict[int, str]:
+    """The processes below one, with their command lines."""
+    parents, names = {}, {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+                names[int(entry.name)] = (
+                    (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+                )
+            except (OSError, ValueError):  # it has ended
+                continue
+
+    def below(process: int) -> bool:
+        while process in parents:
+            process = parents[process]
+            if process == pid:
+                return True
+        return False
+
+    return {process: name for process, name in names.items() if below(process)}
+
+
+class Run:
+    """A command that runs, and what it has said."""
+
+    def __init__(self, arguments: list[str], environment: dict[str, str], said: Path) -> None:
+        self._said = said
+        with said.open("w") as stream:
+            self.process = subprocess.Popen(arguments, env=environment, stderr=stream, start_new_session=True)
+
+    @property
+    def said(self) -> str:
+        return self._said.read_text()
+
+    def wait_until(self, holds: Callable[[], bool], seconds: float = 120) -> None:
+        deadline = time.monotonic() + seconds
+        while not holds():
+            assert self.process.poll() is None, self.said
+            assert time.monotonic() < deadline, self.said
+            time.sleep(0.05)
+
+    def replicas(self) -> list[int]:
+        return [pid for pid, name in descendants(self.process.pid).items() if name.startswith("ray::ReplicaActor")]
+
+    def end(self) -> int:
+        try:
+            return self.process.wait(180)
+        finally:
+            self.process.kill()
+
+
+def reports(metrics: Path) -> list[dict]:
+    lines = metrics.read_text().splitlines() if metrics.exists() else []
+    return [json.loads(line) for line in lines if line.endswith("}")]
+
+
+@needs_ray
+def test_two_replicas_survive_two_kills_and_learn_what_one_process_learns(text, tmp_path, environment):
+    known, other = (single(text, tmp_path / f"known{seed}", environment, seed) for seed in (1, 2))
+    metrics, out = tmp_path / "metrics.jsonl", tmp_path / "out"
+    arguments = command(text, out, *REPLICAS, "--metrics-jsonl", metrics, "--epochs", 5 * EPOCHS)
+    run = Run(arguments, environment, tmp_path / "said")
+    try:
+        run.wait_until(lambda: any(line["event"] == "report" for line in reports(metrics)))
+        for kill in (1, 2):
+            os.kill(run.replicas()[0], signal.SIGKILL)
+            run.wait_until(lambda kill=kill: run.said.count("died: another one goes on from round") == kill)
+        assert run.end() == 0, run.said
+    finally:
+        run.process.kill()
+    assert "Traceback" not in run.said
+    found = load_model_folder(out)
+    assert found.words == known.words
+    np.testing.assert_array_equal(found.counts, known.counts)
+    assert found.config["corpus"]["fingerprint"] == known.config["corpus"]["fingerprint"]
+    assert found.training["device"] == "2 × cpu"
+    assert len(found.training["loss"]) == 5 * EPOCHS
+    # As near to one run as that is to the same with another seed.
+    expected = np.corrcoef(similarities(known), similarities(other))[0, 1]
+    assert np.corrcoef(similarities(known), similarities(found))[0, 1] > expected - 0.1
+    assert found.training["loss"][EPOCHS - 1] < 1.1 * known.training["loss"][-1]
+    assert not [path.name for path in tmp_path.iterdir() if "checkpoint" in path.name]
+
+
+@needs_ray
+def test_an_interrupted_run_of_replicas_goes_on_where_all_of_them_were(text, tmp_path, environment):
+    metrics, out = tmp_path / "metrics.jsonl", tmp_path / "out"
+    arguments = command(text, out, *REPLICAS, "--metrics-jsonl", metrics)
+    run = Run(arguments, environment, tmp_path / "said")
+    try:
+        run.wait_until(lambda: any(line["event"] == "report" for line in reports(metrics)))
+        run.process.send_signal(signal.SIGTERM)
+        assert run.end() == 143, run.said
+    finally:
+        run.process.kill()
+    assert "interrupted: the checkpoint in" in run.said
+    again = subprocess.run([*arguments, "--resume"], env=environment, capture_output=True, text=True, timeout=180)
+    assert again.returncode == 0, again.stderr
+    assert "resumed from" in again.stderr
+    training = load_model_folder(out).training
+    lines = reports(metrics)
+    assert [line["epoch"] for line in lines if line["event"] == "epoch"] == list(range(1, EPOCHS + 1))
+    assert lines[-1]["words"] == EPOCHS * training["corpus"]["tokens"]
+    refused = subprocess.run(
+        [*arguments, "--resume", "--replicas", "1"], env=environment, capture_output=True, text=True, timeout=180
+    )
+    assert "--replicas was 2 and is 1" in refused.stderr
+
+
+# ---- What is refused, in one line; no Ray is started. ----
+
+
+class FakeRay:
+    """What the cluster asks of Ray. failure: what ``init`` raises; resources: those of the cluster."""
+
+    def __init__(self, failure: Exception | None = None, resources: dict | None = None, nodes: int = 1) -> None:
+        self.failure, self.resources, self.count = failure, resources or {}, nodes
+        self.asked, self.stopped = [], 0
+
+    def init(self, **options: object) -> None:
+        self.asked.append(options)
+        if self.failure is not None:
+            raise self.failure
+
+    def cluster_resources(self) -> dict:
+        return self.resources
+
+    def nodes(self) -> list[dict]:
+        return [{"Alive": True}] * self.count + [{"Alive": False}]
+
+    def shutdown(self) -> None:
+        self.stopped += 1
+
+
+SHAPE = CorpusShape(np.array([5, 4]), 9, 2)
+
+
+def enter(address: str, replicas: int | str = 2, **options: object) -> None:
+    with running_cluster(address, TrainConfig(replicas=replicas, **options), SHAPE):
+        raise AssertionError("it was entered")
+
+
+def test_ray_that_is_not_installed_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(MissingExtraError, match=r"--replicas needs the package 'ray': pip install 'w2v\[ray\]'"):
+        enter("local")
+
+
+def test_a_cluster_that_does_not_answer_is_named(monkeypatch):
+    ray = FakeRay(ConnectionError("Could not connect\nlong story"))
+    monkeypatch.setattr(cluster_module, "require", lambda *names: ray)
+    with pytest.raises(DeviceError, match=r"no Ray cluster answers at 10\.0\.0\.1:6379 \(Could not connect\): check"):
+        enter("10.0.0.1:6379")
+    assert ray.stopped == 1
+    ray.failure = RuntimeError("no room")
+    with pytest.raises(DeviceError, match="Ray does not start on this computer: no room"):
+        enter("local")
+
+
+@pytest.mark.parametrize("address", ["nowhere", "http//x", ""])
+def test_an_address_that_is_none_is_refused(monkeypatch, address):
+    monkeypatch.setattr(cluster_module, "require", lambda *names: FakeRay())
+    with pytest.raises(ConfigError, match="--ray-address .* is not understood: use auto, local, HOST:PORT or ray://"):
+        enter(address)
+
+
+def test_auto_joins_the_cluster_of_this_computer_or_starts_one(monkeypatch):
+    class Lonely(FakeRay):
+        def init(self, **options: object) -> None:
+            super().init(**options)
+            if options["address"] == "auto":
+                raise ConnectionError("Could not find any running Ray instance")
+
+    for ray, ours in ((FakeRay(), False), (Lonely(), True)):
+        monkeypatch.setattr(cluster_module, "require", lambda *names, ray=ray: ray)
+        before = signal.getsignal(signal.SIGTERM)
+        with running_cluster("auto", TrainConfig(replicas=2), SHAPE) as cluster:
+            assert cluster.ours == ours
+            assert signal.getsignal(signal.SIGTERM) is before
+        assert [options["address"] for options in ray.asked] == (["auto", "local"] if ours else ["auto"])
+        assert ray.stopped == 1
+
+
+def test_more_replicas_than_gpus_are_refused():
+    cluster = Cluster(FakeRay(resources={"GPU": 3.0}, nodes=2), ours=False)
+    with pytest.raises(DeviceError, match="--replicas 4 are more than the 3 GPUs that there are: lower it"):
+        cluster.replicas(4, "cuda")
+    assert cluster.replicas(3, "cuda") == cluster.replicas("auto", "cuda") == 3
+    assert cluster.replicas(7, "cpu") == 7
+    assert cluster.replicas("auto", "cpu") == 2
+    assert [cluster.choose_device(asked) for asked in ("auto", "cuda", "cpu")] == ["cuda", "cuda", "cpu"]
+
+
+def test_a_cluster_without_a_gpu_says_so():
+    cluster = Cluster(FakeRay(), ours=False)
+    assert cluster.choose_device("auto") == "cpu"
+    with pytest.raises(DeviceError, match="the Ray cluster has no GPU"):
+        cluster.choose_device("cuda")
+
+
+def test_what_ray_prints_of_the_dead_stays_away(monkeypatch, capsys):
+    monkeypatch.setattr(cluster_module, "require", lambda *names: FakeRay())
+    with running_cluster("local", TrainConfig(replicas=1), SHAPE):
+        print("\x1b[33m(raylet)\x1b[0m A worker died")
+        print("something else")
+    assert capsys.readouterr().out.strip() == "something else"
+
+
+@pytest.mark.parametrize("replicas", [0, -1, 5000, 1.5, "many"])
+def test_replicas_are_a_number_or_auto(replicas):
+    with pytest.raises(ConfigError, match="--replicas"):
+        TrainConfig(replicas=replicas)
+
+
+def test_the_stand_in_has_nothing_that_ray_has_not():
+    """A stand-in that lacks what the product uses would pass for any mistake."""
+    ray = pytest.importorskip("ray")
+    for name in vars(FakeRay):
+        assert name.startswith("_") or hasattr(ray, name), name
