@@ -22,6 +22,8 @@ from w2v.temporary import TemporaryFolder
 
 Report = Callable[[str], None]
 Progress = Callable[[int], None]
+# Writes an encoded corpus into a folder, with the identity of its sources; gives the vocabulary and seconds by phase.
+Encode = Callable[[Path, list], tuple[Vocabulary, dict[str, float]]]
 
 # More threads than this are never started, whatever was asked for.
 _THREADS_PER_CORE = 4
@@ -59,20 +61,35 @@ def encode_corpus(
     options = options or CorpusOptions()
     report = report or (lambda message: None)
     sources = find_sources(inputs)
+
+    def encode(folder: Path, identity: list) -> tuple[Vocabulary, dict[str, float]]:
+        return _encode_into(folder, sources, options, threads, report, progress, identity)
+
+    return encoded_by(encode, sources, options, cache_dir, use_cache, report)
+
+
+def encoded_by(
+    encode: Encode,
+    sources: list[Source],
+    options: CorpusOptions,
+    cache_dir: str | Path | None,
+    use_cache: bool,
+    report: Report,
+) -> EncodedCorpus:
+    """What the cache holds for ``sources``, else what ``encode`` makes of them: it is kept, or temporary."""
     cache = CorpusCache(cache_dir) if use_cache and all(source.regular for source in sources) else None
     if cache is None:
-        return _encode_temporary(sources, options, threads, report, progress)
+        return _encode_temporary(encode, sources)
     identity = identities(sources)
     key = corpus_key(identity, options)
     corpus = cache.find(key, report)
     if corpus is not None:
         report(f"encoded corpus reused from the cache: {corpus.path} ({describe_size(corpus.size)})")
-        _report_bad_bytes(corpus.bad_bytes, report)
-        _report_words(len(corpus.vocabulary), corpus.tokens, corpus.raw_tokens, options, report)
+        report_totals(len(corpus.vocabulary), corpus.tokens, corpus.raw_tokens, corpus.bad_bytes, options, report)
         return corpus
     with cache.building() as folder:
         with unchanged(sources, identity):
-            vocabulary, seconds = _encode_into(folder, sources, options, threads, report, progress, identity)
+            vocabulary, seconds = encode(folder, identity)
         corpus = cache.publish(folder, key, vocabulary)
     corpus.from_cache = False
     corpus.seconds = seconds
@@ -100,15 +117,13 @@ def count_words(
         work.close()
 
 
-def _encode_temporary(
-    sources: list[Source], options: CorpusOptions, threads: int | None, report: Report, progress: Progress | None
-) -> EncodedCorpus:
+def _encode_temporary(encode: Encode, sources: list[Source]) -> EncodedCorpus:
     """Encode into a temporary folder that goes with the corpus."""
     identity = identities(sources)
     folder = TemporaryFolder("corpus")
     try:
         with unchanged(sources, identity):
-            vocabulary, seconds = _encode_into(folder.path, sources, options, threads, report, progress, [])
+            vocabulary, seconds = encode(folder.path, [])
         corpus = EncodedCorpus.open(folder.path, vocabulary)
     except BaseException:
         folder.remove()
@@ -133,22 +148,38 @@ def _encode_into(
     try:
         vocabulary, final = work.read()
         totals = work.totals(vocabulary, report)
-        with _written(folder):
+        with written(folder):
             length, tokens, sentences, digest = work.renumber(final)
     finally:
         work.close()
+    write_entry(folder, vocabulary, (length, tokens, sentences, digest), totals, options, identity)
+    return vocabulary, work.seconds()
+
+
+def write_entry(
+    folder: Path,
+    vocabulary: Vocabulary,
+    ids: tuple[int, int, int, int],
+    totals: TextTotals,
+    options: CorpusOptions,
+    identity: list,
+) -> None:
+    """Write what goes with the ids of a folder. ids: their length, tokens, sentences and content hash.
+
+    Raises CorpusError where there are none, OutputError.
+    """
+    length, tokens, sentences, digest = ids
     if not tokens:
         raise CorpusError(f"no word of {options.vocab_file} occurs in the text: use its own vocabulary file")
     fingerprint = content_fingerprint(vocabulary.words, length, digest)
     counted = CorpusTotals(length, tokens, sentences, totals.raw_tokens, totals.bad_bytes, fingerprint)
     stored = {**asdict(options), "vocab_file": options.vocab_file and str(options.vocab_file)}
-    with _written(folder):
+    with written(folder):
         write_meta(folder, vocabulary, counted, identity, stored)
-    return vocabulary, work.seconds()
 
 
 @contextmanager
-def _written(folder: Path) -> Iterator[None]:
+def written(folder: Path) -> Iterator[None]:
     """Turn an OSError into an OutputError that names ``folder``."""
     try:
         yield
@@ -170,9 +201,7 @@ class _Encoding:
         if threads is not None and threads < 1:
             raise ConfigError(f"--threads {threads} is out of range: use 1 or more")
         self._start = time.perf_counter()
-        self._given = Vocabulary.load(options.vocab_file) if options.vocab_file is not None else None
-        if self._given is not None:
-            _check_given(self._given, options)
+        self._given = given_vocabulary(options)
         compiling = time.perf_counter()
         # Kernels are imported and compiled here, so that nothing is when a cached corpus is reused.
         from w2v.corpus.passes import NumberFile
@@ -203,9 +232,7 @@ class _Encoding:
             self._make_rereadable()
         counting = CountPass(self._sources, self._notes, options.max_vocab_size)
         self._run(counting)
-        if not counting.raw_tokens:
-            names = ", ".join(source.name for source in self._sources[:3]) + ", …" * (len(self._sources) > 3)
-            raise CorpusError(f"{names}: no words: the text is empty or all white space")
+        require_tokens(counting.raw_tokens, self._sources)
         if not counting.pruned:
             return select_words(counting.table, options)
         # What pruning left are the candidates; a second reading counts them exactly and notes their ids.
@@ -222,13 +249,7 @@ class _Encoding:
 
     def _read_given(self) -> tuple[Vocabulary, np.ndarray]:
         words = self._given.words
-        numbers = [
-            number
-            for number, word in enumerate(words)
-            if not (set(word) & set(" \t\n\r\x0b\x0c"))
-            and word
-            and (not self._options.lowercase or word == word.lower())
-        ]
+        numbers = words_of_text(words, self._options)
         looking = self._look_up([words[number] for number in numbers])
         final = np.empty(len(numbers), np.int32)
         final[looking.rows] = numbers
@@ -255,10 +276,9 @@ class _Encoding:
     def totals(self, vocabulary: Vocabulary, report: Report) -> TextTotals:
         """Totals of the last reading; reports them."""
         last = self._passes[-1]
-        _report_bad_bytes(last.bad_bytes, report)
         # A given vocabulary brings its own counts; those of this text are in the table.
         counts = vocabulary.counts if self._given is None else last.table.counts
-        _report_words(len(vocabulary), int(counts.sum()), last.raw_tokens, self._options, report)
+        report_totals(len(vocabulary), int(counts.sum()), last.raw_tokens, last.bad_bytes, self._options, report)
         return TextTotals(last.raw_tokens, last.bad_bytes, self.seconds())
 
     def renumber(self, final: np.ndarray) -> tuple[int, int, int, int]:
@@ -285,13 +305,10 @@ class _Encoding:
             self._spool.remove()
 
 
-def _report_bad_bytes(count: int, report: Report) -> None:
-    if count:
-        report(f"{count} bytes are not UTF-8: they are read as U+FFFD")
-
-
-def _report_words(words: int, kept: int, tokens: int, options: CorpusOptions, report: Report) -> None:
-    """Say how many of the ``tokens`` read the ``words`` of the vocabulary cover."""
+def report_totals(words: int, kept: int, tokens: int, bad_bytes: int, options: CorpusOptions, report: Report) -> None:
+    """Say how many bytes are bad, and how many of the ``tokens`` read the ``words`` of the vocabulary cover."""
+    if bad_bytes:
+        report(f"{bad_bytes} bytes are not UTF-8: they are read as U+FFFD")
     share = f" ({kept / tokens:.1%})" if tokens else ""
     chosen = f"{words:,} words kept"
     if options.vocab_file is not None:
@@ -306,11 +323,31 @@ def _all_words(table, options: CorpusOptions) -> list[str]:  # noqa: ANN001 (a W
     return table.join(np.arange(len(table))).decode().split("\n")[:-1]
 
 
-def _check_given(vocabulary: Vocabulary, options: CorpusOptions) -> None:
-    """Raise VocabularyError where a saved vocabulary cannot be trained with."""
+def require_tokens(tokens: int, sources: Sequence[Source]) -> None:
+    """Raise CorpusError where there are none."""
+    if not tokens:
+        names = ", ".join(source.name for source in sources[:3]) + ", …" * (len(sources) > 3)
+        raise CorpusError(f"{names}: no words: the text is empty or all white space")
+
+
+def words_of_text(words: Sequence[str], options: CorpusOptions) -> list[int]:
+    """The numbers of those ``words`` that text can bring: no white space, and lower case where that is asked."""
+    return [
+        number
+        for number, word in enumerate(words)
+        if not (set(word) & set(" \t\n\r\x0b\x0c")) and word and (not options.lowercase or word == word.lower())
+    ]
+
+
+def given_vocabulary(options: CorpusOptions) -> Vocabulary | None:
+    """The saved vocabulary to use, where one is named; raises VocabularyError where it cannot be trained with."""
+    if options.vocab_file is None:
+        return None
+    vocabulary = Vocabulary.load(options.vocab_file)
     if len(vocabulary) < 2:
         raise VocabularyError(f"{options.vocab_file} holds {len(vocabulary)} words: two are the least")
     if vocabulary.counts[-1] < 1 or np.any(np.diff(vocabulary.counts) > 0):
         raise VocabularyError(
             f"{options.vocab_file} is not sorted by falling counts of 1 or more: write it with `w2v vocab`"
         )
+    return vocabulary

@@ -12,25 +12,24 @@ import numpy as np
 
 from w2v.corpus.pipeline import Pipeline
 from w2v.corpus.sources import BlockReader, Source
-from w2v.corpus.words import Block, WordTable, join_unknown, renumber, without_first_mark
+from w2v.corpus.words import Block, WordTable, join_unknown, joined_digest, renumber, without_first_mark
 from w2v.errors import OutputError
-from w2v.kernels.tokenizer import DROPPED, END, HASH_MULTIPLIER, PADDING
+from w2v.kernels.tokenizer import DROPPED, END, PADDING
 
 # Bytes of text per block: larger ones share more of the merging, smaller ones fit the cache; measured best at
 # 2 MiB (1 and 4 are close). What --max-vocab-size prunes depends on it, so a change is a change of results.
 BLOCK_SIZE = 1 << 21
-_WRAP = (1 << 64) - 1
 
 
 class NumberFile:
     """A file of int32 numbers, written and read at given positions by several threads."""
 
-    def __init__(self, path: Path) -> None:
-        """Create ``path``; raises OutputError where that is not possible."""
+    def __init__(self, path: Path, new: bool = True) -> None:
+        """Create ``path``, or without ``new`` open it; raises OutputError where that is not possible."""
         self.path = path
         self._lock = threading.Lock()
         try:
-            self._file: BinaryIO = open(path, "w+b", buffering=0)  # noqa: SIM115 (closed by close)
+            self._file: BinaryIO = open(path, "w+b" if new else "r+b", buffering=0)  # noqa: SIM115 (closed by close)
         except OSError as error:
             raise self._failure(error) from None
 
@@ -274,30 +273,41 @@ class _Piece:
 
 
 class RenumberPass:
-    """Rewrites the noted ids of a text as final ids, in place.
+    """Rewrites the noted ids of a text as final ids, in place or into another file.
 
     What is written for a block is never longer than what was noted for it, so it covers only blocks that have been
     read. Afterwards: length of the ids, tokens, sentences, and the content hash
-    (``kernels.tokenizer.renumber``) of all.
+    (``kernels.tokenizer.renumber``) of all; leads: whether a mark is first; closed: whether one is last.
     """
 
-    def __init__(self, file: NumberFile, sizes: Sequence[tuple[int, int]], final: np.ndarray) -> None:
-        """file, sizes: what a TextPass noted. final: int32, the id of each row of its table."""
+    def __init__(
+        self,
+        file: NumberFile,
+        sizes: Sequence[tuple[int, int]],
+        final: np.ndarray,
+        out: NumberFile | None = None,
+        mid_line: bool = False,
+    ) -> None:
+        """file, sizes: what a TextPass noted. final: int32, the id of each row of its table. out: where ids go.
+
+        mid_line: the text begins within a line, so that the first mark may end a sentence.
+        """
         self.length = 0
         self.tokens = 0
         self.sentences = 0
         self.digest = 0
-        self._file = file
+        self._file, self._out = file, out or file
         self._sizes = iter(sizes)
         self._final = np.append(final, np.full(2, DROPPED, np.int32))
-        self._closed = True
+        self.closed = not mid_line
+        self.leads = False
 
     def run(self, threads: int) -> None:
         """Do it with ``threads`` threads, and cut the file to its new length."""
         self._read = 0
         pieces = [_Piece() for _ in range(2 * threads + 2)]
         Pipeline(pieces, self._produce, self._work, self._commit, self._finish).run(threads)
-        self._file.truncate(self.length)
+        self._out.truncate(self.length)
 
     def _produce(self, piece: _Piece) -> bool:
         size = next(self._sizes, None)
@@ -322,18 +332,19 @@ class RenumberPass:
         piece.ids = piece.ids[:length]
 
     def _commit(self, piece: _Piece) -> None:
-        if len(piece.ids) and piece.ids[0] == END and self._closed:
+        if len(piece.ids) and piece.ids[0] == END and self.closed:
             # No sentence is open that this mark could end.
             piece.ids, piece.digest = without_first_mark(piece.ids, piece.digest)
             piece.marks -= 1
         if not len(piece.ids):
             return
-        self._closed = piece.ids[-1] == END
-        self.digest = (self.digest * pow(HASH_MULTIPLIER, len(piece.ids), 1 << 64) + piece.digest) & _WRAP
+        self.leads |= not self.length and bool(piece.ids[0] == END)
+        self.closed = bool(piece.ids[-1] == END)
+        self.digest = joined_digest(self.digest, len(piece.ids), piece.digest)
         self.tokens += piece.tokens
         self.sentences += piece.marks
         piece.position = self.length
         self.length += len(piece.ids)
 
     def _finish(self, piece: _Piece) -> None:
-        self._file.write(piece.position, piece.ids)
+        self._out.write(piece.position, piece.ids)

@@ -12,6 +12,7 @@ import numpy as np
 from w2v.errors import CorpusError
 from w2v.host_memory import available_memory
 from w2v.kernels import tokenizer as kernel
+from w2v.kernels.partition_cpu import word_parts
 from w2v.kernels.text_cpu import INLINE
 
 # Drawn per process: a text cannot be made to collide, and nothing that is kept depends on them.
@@ -167,6 +168,12 @@ class WordTable:
         found = kernel.look_up_block(block.text, block.table, *table, SECRETS, block.mapping, unknown, block.scratch)
         return unknown[:found]
 
+    def parts(self, count: int, secrets: tuple[int, int, int]) -> np.ndarray:
+        """The part, 0 … ``count`` − 1, that each word falls to by its bytes and three odd numbers, int64 (words,)."""
+        parts = np.empty(len(self), np.int64)
+        word_parts(self._entries, self._arena, np.array(secrets, np.uint64), count, parts)
+        return parts
+
     def bad_bytes(self) -> int:
         """Occurrences of bytes that are not UTF-8."""
         return int(kernel.bad_bytes(self._entries, self._arena, len(self)))
@@ -321,5 +328,15 @@ def renumber(ids: np.ndarray, mapping: np.ndarray) -> tuple[int, int, int, int]:
 
 def without_first_mark(ids: np.ndarray, digest: int) -> tuple[np.ndarray, int]:
     """Take a mark off the start of renumbered ``ids``, and its term off their content hash."""
-    term = int(kernel.content_term(kernel.END)) * pow(kernel.HASH_MULTIPLIER, len(ids) - 1, 1 << 64)
-    return ids[1:], (digest - term) % (1 << 64)
+    return ids[1:], digest_without_first_mark(len(ids), digest)
+
+
+def digest_without_first_mark(length: int, digest: int) -> int:
+    """The content hash of ``length`` ids but for the first, a mark, from that of all."""
+    term = int(kernel.content_term(kernel.END)) * pow(kernel.HASH_MULTIPLIER, length - 1, 1 << 64)
+    return (digest - term) % (1 << 64)
+
+
+def joined_digest(digest: int, length: int, more: int) -> int:
+    """The content hash of ids that ``length`` more follow, from those of both."""
+    return (digest * pow(kernel.HASH_MULTIPLIER, length, 1 << 64) + more) % (1 << 64)
