@@ -445,9 +445,10 @@ def read_saved_vocabulary(data: bytes, folder: Path) -> object:
 
 def encoded_folder(folder: Path) -> Path:
     """An encoded corpus, as a cache keeps it."""
+    from w2v.kernels.tokenizer import check_ids
+
     from w2v.corpus.encoded import IDS, CorpusTotals, content_fingerprint, write_meta
     from w2v.corpus.vocabulary import Vocabulary
-    from w2v.kernels.tokenizer import check_ids
 
     path = folder / "encoded"
     if not path.exists():
