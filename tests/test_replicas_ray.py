@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -220,9 +221,16 @@ def test_ray_that_is_not_installed_is_named(monkeypatch):
 def test_a_cluster_that_does_not_answer_is_named(monkeypatch):
     ray = FakeRay(ConnectionError("Could not connect\nlong story"))
     monkeypatch.setattr(cluster_module, "require", lambda *names: ray)
-    with pytest.raises(DeviceError, match=r"no Ray cluster answers at 10\.0\.0\.1:6379 \(Could not connect\): check"):
-        enter("10.0.0.1:6379")
-    assert ray.stopped == 1
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        address = f"127.0.0.1:{listening.getsockname()[1]}"
+        with pytest.raises(DeviceError, match=rf"no Ray cluster answers at {address} \(Could not connect\): check"):
+            enter(address)
+    for silent in (address, f"ray://{address}"):
+        with pytest.raises(DeviceError, match=rf"no Ray cluster answers at {silent} \(.*refused\): check"):
+            enter(silent)
+    with pytest.raises(DeviceError, match="'head' is no number of a port"):
+        enter("ray://somewhere:head")
+    assert ray.stopped == 4
     ray.failure = RuntimeError("no room")
     with pytest.raises(DeviceError, match="Ray does not start on this computer: no room"):
         enter("local")

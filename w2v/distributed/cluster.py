@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
@@ -15,10 +16,14 @@ from w2v.backends import choose_device
 from w2v.config import TrainConfig
 from w2v.cores import available_cores
 from w2v.errors import ConfigError, DeviceError, require
+from w2v.host_memory import available_memory
 from w2v.objectives import CorpusShape
 
-# Of the object store of a Ray of our own: beside what the arrays of a run take.
+# Of the object store of a Ray of our own: beside what the arrays of a run take. Where these are not known yet, a share
+# of the memory is a bound; it is taken only as objects come.
 _OBJECT_STORE = 256 << 20
+_SHARE, _WITHOUT_SHARE = 4, 2 << 30
+_KNOCK_SECONDS = 5.0
 _QUIET = {"log_to_driver": False, "logging_level": logging.ERROR}
 _FAILURES = (RuntimeError, ValueError, OSError, TimeoutError)
 
@@ -62,12 +67,19 @@ class Cluster:
             raise DeviceError(f"--replicas {asked} are more than the {self.gpus} GPUs that there are: lower it")
         return int(asked)
 
+    def encoders(self, config: TrainConfig) -> int:
+        """How many tasks encode text at once: one per CPU, here as many as there are to be threads or replicas."""
+        processors = max(1, int(self.ray.cluster_resources().get("CPU", 1)))
+        if not self.ours:
+            return processors
+        return min(processors, max(config.threads or available_cores(), _given(config.replicas)))
+
 
 @contextmanager
-def running_cluster(address: str, config: TrainConfig, shape: CorpusShape) -> Iterator[Cluster]:
+def running_cluster(address: str, config: TrainConfig, shape: CorpusShape | None = None) -> Iterator[Cluster]:
     """Start Ray on this computer ("local"), or join the one at an address ("auto": one that runs here, or none).
 
-    config, shape: of the run, for which a Ray of our own gets room. Raises MissingExtraError without Ray, DeviceError
+    config, shape: of the run, for which a Ray of our own gets room; without a shape, for any text. Raises MissingExtraError without Ray, DeviceError
     where the cluster does not answer, ConfigError where the address is none.
     """
     ray = require("ray", "ray", "--replicas")
@@ -84,7 +96,12 @@ def running_cluster(address: str, config: TrainConfig, shape: CorpusShape) -> It
         ray.shutdown()
 
 
-def _connect(ray: ModuleType, address: str, config: TrainConfig, shape: CorpusShape) -> bool:
+def _given(replicas: int | str | None) -> int:
+    """Their number where one is given."""
+    return replicas if isinstance(replicas, int) else 1
+
+
+def _connect(ray: ModuleType, address: str, config: TrainConfig, shape: CorpusShape | None) -> bool:
     """Whether a Ray of our own was started."""
     if address == "local":
         _start(ray, config, shape)
@@ -101,6 +118,7 @@ def _connect(ray: ModuleType, address: str, config: TrainConfig, shape: CorpusSh
             f"--ray-address {address!r} is not understood: use auto, local, HOST:PORT or ray://HOST:PORT"
         )
     try:
+        _knock(address)
         ray.init(address=address, **_QUIET)
     except _FAILURES as error:
         raise DeviceError(
@@ -110,20 +128,36 @@ def _connect(ray: ModuleType, address: str, config: TrainConfig, shape: CorpusSh
     return False
 
 
-def _start(ray: ModuleType, config: TrainConfig, shape: CorpusShape) -> None:
-    replicas = 1 if config.replicas == "auto" else int(config.replicas)
-    # What is given to all, and what each gives for a sum of all rows, twice: in and out.
-    matrices = 2 * 4 * shape.counts.size * (config.vector_size + 1)
+def _knock(address: str) -> None:
+    """Raise OSError where nothing listens: Ray itself would try for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not port.isdigit():
+        raise OSError(f"{port!r} is no number of a port")
+    socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCK_SECONDS).close()
+
+
+def _start(ray: ModuleType, config: TrainConfig, shape: CorpusShape | None) -> None:
+    replicas = _given(config.replicas)
     try:
         ray.init(
             address="local",
             num_cpus=max(available_cores(), replicas * max(1, (config.threads or 1) // replicas)),
             include_dashboard=False,
-            object_store_memory=_OBJECT_STORE + 2 * (replicas + 1) * matrices,
+            object_store_memory=_OBJECT_STORE + _for_arrays(config, shape, replicas),
             **_QUIET,
         )
     except _FAILURES as error:
         raise DeviceError(f"Ray does not start on this computer: {_first_line(error)}") from error
+
+
+def _for_arrays(config: TrainConfig, shape: CorpusShape | None, replicas: int) -> int:
+    """Bytes of the object store that the arrays of a run take."""
+    if shape is None:
+        available = available_memory()
+        return _WITHOUT_SHARE if available is None else available // _SHARE
+    # What is given to all, and what each gives for a sum of all rows, twice: in and out.
+    matrices = 2 * 4 * shape.counts.size * (config.vector_size + 1)
+    return 2 * (replicas + 1) * matrices
 
 
 class _WithoutRaylet:
