@@ -1,7 +1,11 @@
 """``w2v train``: from text to vectors."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,6 +19,11 @@ from w2v.cli.options import (
     vocabulary_options,
 )
 from w2v.cli.training_options import replica_options, run_options, softmax_options, window_options
+
+if TYPE_CHECKING:
+    from w2v.config import TrainConfig
+    from w2v.distributed.cluster import Cluster
+    from w2v.training import PhaseClock
 
 _Path = click.Path(path_type=Path)
 # Seconds of compiling that explain why a run took so much longer than its training.
@@ -34,6 +43,20 @@ _objective_options = combine(
 
 def _warn(line: str) -> None:
     click.echo(f"w2v: warning: {line}", err=True)
+
+
+@contextmanager
+def _cluster(config: "TrainConfig", address: str, clock: "PhaseClock") -> Iterator["Cluster | None"]:
+    """Ray, for the encoding and the training, where replicas were asked for."""
+    if config.replicas is None:
+        yield None
+        return
+    from w2v.distributed.cluster import running_cluster
+
+    with ExitStack() as held:
+        with clock.phase("compile"):
+            cluster = held.enter_context(running_cluster(address, config))
+        yield cluster
 
 
 @click.command()
@@ -81,7 +104,7 @@ def train(
     no_shortlist: bool,
     **hyper_parameters: object,
 ) -> None:
-    """Train word vectors on CORPUS: files, folders or - for standard input.
+    """Train word vectors on CORPUS: files, folders, addresses (s3://…, gs://…; extra: io) or - for standard input.
 
     One sentence per line, tokens separated by white space; .gz, .bz2, .xz and .zst are read as they are.
     """
@@ -94,6 +117,7 @@ def train(
     from w2v.backends import auto_hint, choose_device
     from w2v.cli.text_progress import TextBar
     from w2v.corpus import CorpusOptions, encode_corpus
+    from w2v.distributed.encoding import encode_corpus_sharded, require_shardable
     from w2v.likelihood import heldout_line
     from w2v.training import Checkpoints, MetricsFile, PhaseClock, TensorBoardLog, train
     from w2v.training.checkpoints import checkpoint_path
@@ -118,22 +142,32 @@ def train(
     if config.device == "auto" and (hint := auto_hint()):
         say(hint)
 
+    options = CorpusOptions(
+        min_count=config.min_count,
+        max_vocab_size=config.max_vocab_size,
+        max_final_vocab=config.max_final_vocab,
+        lowercase=config.lowercase,
+        vocab_file=vocab_file,
+    )
+    if config.replicas is not None:
+        require_shardable(corpus, options)
     checkpoints = Checkpoints(
         out, checkpoint_minutes, resume=resume, interruptions=HeldInterruptions(), say=say, warn=_warn
     )
-    with threadpool_limits(config.threads), checkpoints, TextBar(corpus, shown) as text_bar:
+    with (
+        threadpool_limits(config.threads),
+        checkpoints,
+        TextBar(corpus, shown) as text_bar,
+        _cluster(config, ray_address, clock) as cluster,
+    ):
         checkpoints.require_same_options(config)
         finished = finished_run(out, config) if resume and checkpoints.found is None else None
-        encoded = encode_corpus(
+        encode = partial(encode_corpus, threads=config.threads)
+        if cluster is not None:
+            encode = partial(encode_corpus_sharded, ray=cluster.ray, workers=cluster.encoders(config))
+        encoded = encode(
             list(corpus),
-            CorpusOptions(
-                min_count=config.min_count,
-                max_vocab_size=config.max_vocab_size,
-                max_final_vocab=config.max_final_vocab,
-                lowercase=config.lowercase,
-                vocab_file=vocab_file,
-            ),
-            threads=config.threads,
+            options,
             cache_dir=cache_dir,
             use_cache=not no_cache,
             report=text_bar.write if shown else say,
@@ -153,7 +187,7 @@ def train(
                     clock=clock,
                     callbacks=[bar, *logs],
                     checkpoints=checkpoints,
-                    ray_address=ray_address,
+                    cluster=cluster,
                     say=say,
                 )
             finally:

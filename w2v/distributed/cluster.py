@@ -19,8 +19,8 @@ from w2v.errors import ConfigError, DeviceError, require
 from w2v.host_memory import available_memory
 from w2v.objectives import CorpusShape
 
-# Of the object store of a Ray of our own: beside what the arrays of a run take. Where these are not known yet, a share
-# of the memory is a bound; it is taken only as objects come.
+# Of the object store of a Ray of our own: beside what the arrays of a run take. Where these are not known yet, a
+# share of the memory is the bound; it is taken only as objects come.
 _OBJECT_STORE = 256 << 20
 _SHARE, _WITHOUT_SHARE = 4, 2 << 30
 _KNOCK_SECONDS = 5.0
@@ -79,8 +79,10 @@ class Cluster:
 def running_cluster(address: str, config: TrainConfig, shape: CorpusShape | None = None) -> Iterator[Cluster]:
     """Start Ray on this computer ("local"), or join the one at an address ("auto": one that runs here, or none).
 
-    config, shape: of the run, for which a Ray of our own gets room; without a shape, for any text. Raises MissingExtraError without Ray, DeviceError
-    where the cluster does not answer, ConfigError where the address is none.
+    config, shape: of the run, for which a Ray of our own gets room; without a shape, for any text.
+
+    Raises MissingExtraError without Ray, DeviceError where the cluster does not answer, ConfigError where the address
+    is none.
     """
     ray = require("ray", "ray", "--replicas")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")

@@ -156,22 +156,33 @@ def encode_by_workers(
     """See ``encode_corpus_sharded``."""
     options = options or CorpusOptions()
     report = report or (lambda message: None)
-    if options.max_vocab_size is not None and options.vocab_file is None:
-        raise ConfigError(
-            "--max-vocab-size does not go with --replicas: what it prunes depends on the order of the text, which "
-            "several workers read at once, and they share out the words that are counted: leave it out"
-        )
+    require_shardable(inputs, options)
     sources = find_sources(inputs)
     for source in sources:
-        if source.is_stdin or not (source.remote or source.regular):
-            raise ConfigError(
-                f"--replicas reads parts of the text at once, which {source.name} has not: save it first"
-            )
+        if not (source.remote or source.regular):
+            raise _unshardable(source.name)
 
     def encode(folder: Path, identity: list) -> tuple[Vocabulary, dict[str, float]]:
         return _Encoding(workers, folder.resolve(), sources, options, report, progress).run(identity)
 
     return encoded_by(encode, sources, options, cache_dir, use_cache, report)
+
+
+def require_shardable(inputs: Sequence[str | Path], options: CorpusOptions) -> None:
+    """Raise ConfigError where several workers cannot read what is asked for: told before anything is started."""
+    if options.max_vocab_size is not None and options.vocab_file is None:
+        raise ConfigError(
+            "--max-vocab-size does not go with --replicas: what it prunes depends on the order of the text, which "
+            "several workers read at once; they share out the counts, which bounds them: leave it out"
+        )
+    if "-" in map(str, inputs):
+        raise _unshardable("standard input")
+
+
+def _unshardable(name: str) -> ConfigError:
+    return ConfigError(
+        f"--replicas reads the text in parts, from several processes, and {name} has none: save it first"
+    )
 
 
 class _Encoding:

@@ -94,12 +94,14 @@ def train(
     callbacks: Sequence[TrainingCallback] = (),
     checkpoints: Checkpoints | None = None,
     ray_address: str = "auto",
+    cluster: Cluster | None = None,
     say: Callable[[str], None] = lambda message: None,
 ) -> TrainedModel:
     """Train on an encoded corpus, from fresh parameters or from a checkpoint.
 
     checkpoints: where the run is saved, and what it goes on from; the seconds of all its parts count together.
-    ray_address: of the cluster that replicas run in (see ``w2v/distributed/cluster.py``). say: gets lines for people
+    ray_address: of the cluster that replicas run in (see ``w2v/distributed/cluster.py``); cluster: the one that they
+    run in, where it is open already. say: gets lines for people
     about how the training runs.
 
     Held-out sentences count in the vocabulary and its tables, and nowhere else in training; choosing them counts as
@@ -122,7 +124,7 @@ def train(
     with ExitStack() as held:
         with clock.phase("compile"):
             shape = CorpusShape(corpus.vocabulary.counts, tokens, corpus.sentences - heldout.sentences)
-            cluster = held.enter_context(_cluster(config, shape, ray_address))
+            cluster = cluster or held.enter_context(_cluster(config, shape, ray_address))
             device = choose_device(config.device) if cluster is None else cluster.choose_device(config.device)
             if resumed is None:
                 config = resolve_for_corpus(config, shape, device, say)
