@@ -1,0 +1,126 @@
+"""Predictions against real runs with one and two replicas on this computer, for scripts/simulate_scaling."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import tempfile
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+from benchmark import describe, print_record
+from scaling_answers import job_of, print_table
+from scaling_corpus import read_counts, staleness, stream
+from scaling_links import Fabric, Link
+from scaling_measure import Rounds, Run, Store, measure_rounds, measure_store, measured_runs, train
+from scaling_model import Job, Worker, averaging_seconds, mean_of_rounds, slowest
+
+SIZE, EPOCHS = 100, 2
+
+
+def check(text: Path, sync_words: int, repeats: int) -> dict:
+    """Measure, predict, print; the record. Raises RuntimeError or W2VError where a run fails."""
+    options = ("--vector-size", str(SIZE), "--epochs", str(EPOCHS), "--sync-words", str(sync_words))
+    loads = [os.getloadavg()[0]]
+    runs = measured_runs(text, options, repeats, (1, 2))
+    rounds, alone, pair = measure_rounds(text, sync_words, SIZE), measure_store(1), measure_store(2)
+    loads.append(os.getloadavg()[0])
+    counts = read_counts(text)
+    job = _job(counts, runs[0].words / EPOCHS, sync_words)
+    found = [_compared(job, runs, rounds, alone, pair)]
+    about = f"ns, V = {job.rows}, D = {SIZE}, --sync-words {sync_words}, one thread a replica"
+    machine = describe(about, ("numpy", "numba", "ray"))
+    busy = f"other work shared the cores: load {loads[0]:.1f} before and {loads[1]:.1f} after, this included"
+    print_record({**machine, "figures": "measured, but for predicted ones", "load": busy})
+    told = [asdict(run) for run in runs]
+    print_table(told)
+    print()
+    print_table(found)
+    measured = {"rounds": asdict(rounds), "store_of_one": asdict(alone), "store_of_two": asdict(pair)}
+    stale = _staleness(job, counts)
+    print()
+    print_table(stale)
+    return {
+        "machine": machine, "figures": "measured; predicted where it says so", "load": busy, "runs": told, **measured,
+        "check": found, "staleness": stale,
+    }  # fmt: skip
+
+
+def _job(counts: np.ndarray, words: float, sync_words: int) -> Job:
+    """What ``w2v train`` does with the text, on the CPU: rows are not padded."""
+    job = job_of("ns", counts, SIZE, words, sync_words)
+    return replace(job, matrices=((counts.size, SIZE), (counts.size, SIZE)))
+
+
+def _fabric(store: Store) -> Fabric:
+    link = Link("object-store", store.bandwidth, store.latency)
+    return Fabric("object-store", link, link, 4096, adders=True)
+
+
+def _compared(job: Job, runs: list[Run], rounds: Rounds, alone: Store, pair: Store) -> dict:
+    """Two replicas as the runs of one replica and what was measured of the store have it, and as they were."""
+    one, two = (statistics.median(run.rate for run in runs if run.replicas == count) for count in (1, 2))
+    paired = [b.rate / a.rate for a, b in zip(runs[::2], runs[1::2], strict=True)]
+    overhead = _round_seconds(job, 1, alone, rounds)
+    training = job.words / one - _count(job, 1) * overhead  # one replica meets and averages, too
+    number = _count(job, 2)
+    wait = training / 2 * rounds.jitter * slowest(2)
+    seconds = training / 2 + number * _round_seconds(job, 2, pair, rounds) + wait
+    losses = {count: statistics.median(run.loss for run in runs if run.replicas == count) for count in (1, 2)}
+    return {
+        "one_measured": one, "two_predicted": job.words / seconds, "two_measured": two,
+        "predicted_to_measured": job.words / seconds / two, "speedup_predicted": job.words / seconds / one,
+        "speedup_measured": two / one, "speedup_least": min(paired), "speedup_most": max(paired),
+        "rounds": number, "round_seconds_one": overhead, "round_seconds_two": _round_seconds(job, 2, pair, rounds),
+        "loss_one": losses[1], "loss_two": losses[2],
+    }  # fmt: skip
+
+
+def _count(job: Job, replicas: int) -> int:
+    from w2v.distributed.rounds import rounds_per_epoch
+
+    return rounds_per_epoch(job.words, replicas, job.sync_words)
+
+
+def _round_seconds(job: Job, replicas: int, store: Store, rounds: Rounds) -> float:
+    """Mean seconds of a round: meeting, packing, sum through the store, unpacking."""
+    count, fabric = _count(job, replicas), _fabric(store)
+    worker = Worker(1.0, memory_bandwidth=rounds.memory_bandwidth, launch=0.0)
+
+    def reduce(size: float) -> float:
+        # Of one member, too: what it sends goes through an actor and comes back.
+        return fabric.inside.latency + size / fabric.inside.bandwidth
+
+    averaging = mean_of_rounds(count, lambda number: averaging_seconds(job, number, count, worker, reduce))
+    return store.meeting + replicas * store.meeting_each + averaging
+
+
+def _staleness(job: Job, counts: np.ndarray) -> list[dict]:
+    """Of the two replicas: what was in fact unseen while they reached the losses above."""
+    from w2v.config import DEFAULT_ALPHA
+
+    use = stream("ns", counts, SIZE, 1.0)
+    rows = []
+    for name, matrix in (("inputs", use.inputs), ("outputs", use.outputs)):
+        found = staleness(matrix, 2, job.sync_words, _count(job, 2), DEFAULT_ALPHA["ns", "skipgram"])
+        rows += [{"matrix": name, **row} for row in found]
+    return rows
+
+
+def measured_worker(text: Path, size: int, given: dict[str, float]) -> tuple[Worker, Fabric, dict]:
+    """A thread of this computer: its words/s by a run of ``w2v train``, and its object store.
+
+    given: figures of a ``Worker`` that are not to be measured. Raises as ``check`` does.
+    """
+    options = ("--vector-size", str(size), "--epochs", "1")
+    with tempfile.TemporaryDirectory() as name:
+        train(text, Path(name), None, *options)  # encodes and compiles
+        run = train(text, Path(name), None, *options)
+    rounds, store = measure_rounds(text, 100_000, size), measure_store(2)
+    figures = {
+        "memory_bandwidth": rounds.memory_bandwidth, "meeting": store.meeting, "meeting_each": store.meeting_each,
+        "jitter": rounds.jitter, "round_seconds": 0.0, "launch": 0.0, **given,
+    }  # fmt: skip
+    measured = {"run": asdict(run), "rounds": asdict(rounds), "store": asdict(store)}
+    return Worker(run.rate, **figures), _fabric(store), {"measured": measured}
