@@ -1,6 +1,7 @@
 """Commands of a soak: the real command line in processes of its own, watched, stopped, and judged by how they end."""
 
 import os
+import re
 import resource
 import shlex
 import signal
@@ -71,13 +72,18 @@ class Ended:
     @property
     def early(self) -> bool:
         """Whether a signal met Python, or the command line while it was still being imported."""
-        own = " in main\n" in self.stderr or "w2v: " in self.stderr or self.late
+        own = self._in_main or "w2v: " in self.stderr or self.late
         return self.sent in (signal.SIGINT, signal.SIGTERM) and self.code in (-self.sent, 1) and not own
 
     @property
     def late(self) -> bool:
         """Whether a signal met Python behind the end of the command, which had said that its output is there."""
-        return self.sent is not None and "saved to " in self.stderr and " in main\n" not in self.stderr
+        return self.sent is not None and "saved to " in self.stderr and not self._in_main
+
+    @property
+    def _in_main(self) -> bool:
+        """Whether a trace goes through the command line's own beginning; Python's have functions of that name too."""
+        return re.search(r'w2v/cli/__init__\.py", line \d+, in main\n', self.stderr) is not None
 
 
 @dataclass

@@ -5,6 +5,7 @@ import math
 import os
 import shutil
 import signal
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,21 +133,26 @@ def _moment(work: Operation, aim: str, seconds: float) -> Callable[[float], bool
         "the text being encoded": (work.cache, "building-*"),
     }
 
+    begun = time.time()
+
     def now(passed: float) -> bool:
         if aim not in places:
             return passed >= chosen
         folder, pattern = places[aim]
-        if not seen and is_there(folder, pattern):
+        if not seen and is_there(folder, pattern, begun):
             seen.append(passed)
         return bool(seen) and passed >= seen[0] + later
 
     return now
 
 
-def is_there(folder: Path, pattern: str) -> bool:
-    """Whether a folder, which others change meanwhile, holds a name that matches."""
+def is_there(folder: Path, pattern: str, since: float = 0.0) -> bool:
+    """Whether a folder, which others change meanwhile, holds a name that matches, and that changed since then.
+
+    What an earlier kill left was there before.
+    """
     try:
-        return bool(fnmatch.filter(os.listdir(folder), pattern))
+        return any((folder / name).stat().st_mtime >= since for name in fnmatch.filter(os.listdir(folder), pattern))
     except OSError:
         return False
 
