@@ -431,13 +431,11 @@ def _vocabulary_seeds(folder: Path) -> list[bytes]:
 @reader("saved-vocabulary", _vocabulary_seeds)
 def read_saved_vocabulary(data: bytes, folder: Path) -> object:
     """What `w2v vocab` wrote and `train --vocab` reads."""
-    from w2v.corpus.encode import _check_given
+    from w2v.corpus.encode import given_vocabulary
     from w2v.corpus.options import CorpusOptions
-    from w2v.corpus.vocabulary import Vocabulary
 
     path = put(folder, "v.tsv", data)
-    found = Vocabulary.load(path)
-    _check_given(found, CorpusOptions(vocab_file=path))
+    found = given_vocabulary(CorpusOptions(vocab_file=path))
     if int(found.counts.sum()) < len(found):
         raise Violation("the counts overflow")
     found.save(folder / "again.tsv")
