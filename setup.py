@@ -36,6 +36,8 @@ EXTRAS["test"] = [
     "selenium>=4.15",
     # gensim publishes wheels for these interpreters only; the tests against it skip elsewhere.
     'gensim>=4.3; python_version < "3.14"',
+    # The tests of replicas on Ray skip where it has no wheels.
+    'ray>=2.9; python_version < "3.15" and sys_platform == "linux"',
     # Compiling kernels to PTX and running them in numba's simulator need no GPU and no driver.
     'numba-cuda[cu13]>=0.20; sys_platform == "linux"',
     'nvidia-cuda-nvrtc>=13; sys_platform == "linux"',

@@ -50,6 +50,14 @@ _LOOK_SECONDS = 0.2
 _MOST_PARTS = 256
 
 
+# How Ray begins to say that a worker has no such function.
+_NO_IMPORT = "The remote function failed to import"
+
+
+def _last_line(error: BaseException) -> str:
+    return str(error).strip().rpartition("\n")[2]
+
+
 class Workers(Protocol):
     """Who runs tasks. count: how many at once."""
 
@@ -97,7 +105,13 @@ class RayWorkers:
         try:
             return self._ray.get(reference)
         except errors.RayTaskError as error:
-            raise getattr(error, "cause", None) or error from None
+            cause = getattr(error, "cause", None) or error
+            if str(cause).startswith(_NO_IMPORT):
+                raise DeviceError(
+                    f"a computer of the cluster cannot run this version of w2v ({_last_line(cause)}): install it on "
+                    "all computers"
+                ) from None
+            raise cause from None
         except errors.RayError as error:
             reason = str(error).strip().partition("\n")[0] or type(error).__name__
             raise DeviceError(
