@@ -827,4 +827,43 @@ def _tidy(place: Path) -> None:
             shutil.rmtree(entry.path) if entry.is_dir(follow_symlinks=False) else os.unlink(entry.path)
 
 
-# A checkpoint's files are read by a reader of their own: register it here, in one line.
+def _checkpoint_seeds(folder: Path) -> list[bytes]:
+    """Records of a run in its second epoch, alone and of replicas."""
+    from w2v.backends.base import EpochReport
+    from w2v.config import TrainConfig
+    from w2v.training.checkpoint import STATE, CheckpointFolder
+    from w2v.training.clock import PHASES
+    from w2v.training.run import RunState
+
+    done, now = EpochReport(4.5, 30, 20, 25, 0.02, 40), EpochReport(2.5, 10, 8, 9, 0.01, 12)
+    corpus = {"fingerprint": "0" * 32, "vocabulary": "1" * 32, "words": 4, "tokens": 25, "sentences": 15}
+    found = []
+    for number, report in enumerate((now, EpochReport(position=12, parts=(5, 7), rounds=2))):
+        checkpoints = CheckpointFolder(folder / f"{number}.checkpoint")
+        checkpoints.open()
+        config = TrainConfig(vector_size=3)
+        arrays = {"input_vectors": np.zeros((4, 3), np.float32)}
+        seconds = dict.fromkeys((*PHASES, "total"), 1.0)
+        checkpoints.write(config, config.resolved(), corpus, RunState((done,), report), seconds, arrays)
+        found.append((folder / f"{number}.checkpoint" / "000001" / STATE).read_bytes())
+        checkpoints.close()
+    return found
+
+
+@reader("checkpoint", _checkpoint_seeds)
+def read_checkpoint(data: bytes, folder: Path) -> object:
+    """The record of a checkpoint, as it is and with the checksum that would be right."""
+    from w2v.training.checkpoint import STATE, CheckpointFolder, _checksum
+
+    place = folder / "out.checkpoint" / "000001"
+    place.mkdir(parents=True, exist_ok=True)
+    np.save(place / "input_vectors.npy", np.zeros((4, 3), np.float32))
+    try:
+        record = json.loads(data)
+        record.pop("checksum", None)
+        data = json.dumps({**record, "checksum": _checksum(record)}).encode()
+    except (ValueError, AttributeError, RecursionError, TypeError):
+        pass  # no record at all, which the reader is to say
+    put(place, STATE, data)
+    found = CheckpointFolder(folder / "out.checkpoint").latest()
+    return list(found.parameters().values())

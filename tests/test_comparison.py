@@ -366,7 +366,7 @@ def test_an_interrupted_comparison_keeps_what_it_has_and_goes_on(corpus, tmp_pat
     finally:
         running.kill()
     if number == signal.SIGTERM:
-        assert running.returncode == 130
+        assert running.returncode == 143
         assert f"1 of 2 runs done, in {out}/compare.json: continue with --resume" in rest
         assert "Traceback" not in rest
         assert len(load_record(out)["runs"]) == 1

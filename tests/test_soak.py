@@ -162,7 +162,8 @@ def test_only_a_signal_before_the_command_began_excuses_a_traceback():
     assert not ended(130, "w2v: interrupted\n", signal.SIGINT).early
     saved = ended(-signal.SIGTERM, "saved to out (2.0 s in all)\n", signal.SIGTERM)
     assert (saved.early, saved.late) == (False, True)
-    assert not ended(-signal.SIGTERM, 'saved to out\n File "w2v/cli/__init__.py", line 58, in main\n', signal.SIGTERM).late
+    trace = 'saved to out\n File "w2v/cli/__init__.py", line 58, in main\n'
+    assert not ended(-signal.SIGTERM, trace, signal.SIGTERM).late
 
 
 def test_a_command_that_hangs_is_killed_and_broken(tmp_path):

@@ -20,6 +20,7 @@ from w2v.corpus.encoded import FILES, LAYOUT, META, EncodedCorpus
 from w2v.corpus.options import CorpusOptions
 from w2v.corpus.vocabulary import Vocabulary
 from w2v.errors import CorpusError, OutputError
+from w2v.untrusted import read_json
 
 _ENTRY = re.compile(r"corpus-[0-9a-f]{32}")
 _BUILDING = re.compile(r"building-[0-9a-f]{32}")
@@ -221,8 +222,8 @@ def _describe(path: Path) -> CacheEntry | None:
     """The entry at ``path``; None where it is gone by now."""
     size = _size(path)
     try:
-        meta = json.loads((path / META).read_text("utf-8"))
-        inputs = [item[0] for item in meta["inputs"]]
-        return CacheEntry(path, size, meta["totals"]["tokens"], meta["words"], inputs, meta["created"])
+        meta = read_json(path / META)
+        inputs = [str(item[0]) for item in meta["inputs"]]
+        return CacheEntry(path, size, int(meta["totals"]["tokens"]), int(meta["words"]), inputs, str(meta["created"]))
     except (OSError, ValueError, KeyError, TypeError, IndexError):
         return CacheEntry(path, size, None, None, [], None) if path.exists() else None

@@ -34,6 +34,7 @@ from w2v.config import TrainConfig
 from w2v.errors import FormatError, OutputError
 from w2v.training.clock import PHASES
 from w2v.training.run import RunState
+from w2v.untrusted import read_json
 from w2v.vectors.array_writing import checksum, write_array
 from w2v.vectors.arrays import load_array
 
@@ -238,7 +239,7 @@ def _read(folder: Path) -> Checkpoint:
     """The checkpoint in a folder; raises FormatError naming the file that is damaged."""
     path = folder / STATE
     try:
-        record = json.loads(path.read_bytes().decode("utf-8"))
+        record = read_json(path)
         if record["format"] != FORMAT:
             raise ValueError("it is of something else")
         if record["format_version"] != VERSION:
@@ -263,8 +264,8 @@ def _read(folder: Path) -> Checkpoint:
         raise FormatError(f"cannot read {path}: {error.strerror or error}") from error
     except FormatError:
         raise
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise FormatError(
             f"{path} is damaged ({reason}): remove {folder.parent} to train from the beginning"
         ) from error
