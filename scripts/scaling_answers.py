@@ -81,8 +81,8 @@ def assumptions(job: Job, worker: Worker, of_gpu: bool) -> list[str]:
         f"columns: batches of {COLUMN_BATCH:.0e} words, {UNDIVIDED} of a step is not divided; softmax-rows: "
         f"{SAME_BATCH * 1e3:g} ms of a batch are not",
         f"staleness × alpha beyond {HARMLESS:g} was not shown to be harmless where steps are added up on one GPU (64 "
-        "contributions at 0.025 were); averages are another rule: two replicas with 26 on the top rows ended with the "
-        "training loss of one (--check)",
+        "contributions at 0.025 were); averages are another rule: two replicas with 26 on the top rows "
+        "ended with the training loss of one (--check)",
     ]  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import statistics
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -23,12 +24,13 @@ def check(text: Path, sync_words: int, repeats: int) -> dict:
     """Measure, predict, print; the record. Raises RuntimeError or W2VError where a run fails."""
     options = ("--vector-size", str(SIZE), "--epochs", str(EPOCHS), "--sync-words", str(sync_words))
     loads = [os.getloadavg()[0]]
+    slowdown = _slowdown(text, options)
     runs = measured_runs(text, options, repeats, (1, 2))
     rounds, alone, pair = measure_rounds(text, sync_words, SIZE), measure_store(1), measure_store(2)
     loads.append(os.getloadavg()[0])
     counts = read_counts(text)
     job = _job(counts, runs[0].words / EPOCHS, sync_words)
-    found = [_compared(job, runs, rounds, alone, pair)]
+    found = [_compared(job, runs, rounds, (alone, pair), slowdown)]
     about = f"ns, V = {job.rows}, D = {SIZE}, --sync-words {sync_words}, one thread a replica"
     machine = describe(about, ("numpy", "numba", "ray"))
     busy = f"other work shared the cores: load {loads[0]:.1f} before and {loads[1]:.1f} after, this included"
@@ -58,21 +60,36 @@ def _fabric(store: Store) -> Fabric:
     return Fabric("object-store", link, link, 4096, adders=True)
 
 
-def _compared(job: Job, runs: list[Run], rounds: Rounds, alone: Store, pair: Store) -> dict:
+def _slowdown(text: Path, options: tuple[str, ...]) -> float:
+    """How many times longer a run takes beside another one: two cores share caches, and are shared."""
+    with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(2) as pool:
+        folders = [Path(name) / str(number) for number in range(2)]
+        for folder in folders:
+            folder.mkdir()
+        train(text, folders[0], None, *options)  # encodes and compiles
+        alone = train(text, folders[0], None, *options)
+        both = list(pool.map(lambda folder: train(text, folder, None, *options), folders))
+    return max(1.0, alone.rate / statistics.mean(run.rate for run in both))
+
+
+def _compared(job: Job, runs: list[Run], rounds: Rounds, stores: tuple[Store, Store], slowdown: float) -> dict:
     """Two replicas as the runs of one replica and what was measured of the store have it, and as they were."""
     one, two = (statistics.median(run.rate for run in runs if run.replicas == count) for count in (1, 2))
     paired = [b.rate / a.rate for a, b in zip(runs[::2], runs[1::2], strict=True)]
+    alone, pair = stores
     overhead = _round_seconds(job, 1, alone, rounds)
     training = job.words / one - _count(job, 1) * overhead  # one replica meets and averages, too
     number = _count(job, 2)
-    wait = training / 2 * rounds.jitter * slowest(2)
-    seconds = training / 2 + number * _round_seconds(job, 2, pair, rounds) + wait
+    half = slowdown * training / 2
+    wait = half * rounds.jitter * slowest(2)
+    seconds = half + number * _round_seconds(job, 2, pair, rounds) + wait
     losses = {count: statistics.median(run.loss for run in runs if run.replicas == count) for count in (1, 2)}
     return {
         "one_measured": one, "two_predicted": job.words / seconds, "two_measured": two,
         "predicted_to_measured": job.words / seconds / two, "speedup_predicted": job.words / seconds / one,
         "speedup_measured": two / one, "speedup_least": min(paired), "speedup_most": max(paired),
-        "rounds": number, "round_seconds_one": overhead, "round_seconds_two": _round_seconds(job, 2, pair, rounds),
+        "slowdown_beside_another_run": slowdown, "rounds": number, "round_seconds_one": overhead,
+        "round_seconds_two": _round_seconds(job, 2, pair, rounds),
         "loss_one": losses[1], "loss_two": losses[2],
     }  # fmt: skip
 
@@ -103,7 +120,7 @@ def _staleness(job: Job, counts: np.ndarray) -> list[dict]:
     use = stream("ns", counts, SIZE, 1.0)
     rows = []
     for name, matrix in (("inputs", use.inputs), ("outputs", use.outputs)):
-        found = staleness(matrix, 2, job.sync_words, _count(job, 2), DEFAULT_ALPHA["ns", "skipgram"])
+        found = staleness(matrix, 2, job.words / 2 / _count(job, 2), _count(job, 2), DEFAULT_ALPHA["ns", "skipgram"])
         rows += [{"matrix": name, **row} for row in found]
     return rows
 
