@@ -125,12 +125,12 @@ def _staleness(job: Job, counts: np.ndarray) -> list[dict]:
     return rows
 
 
-def measured_worker(text: Path, size: int, given: dict[str, float]) -> tuple[Worker, Fabric, dict]:
+def measured_worker(text: Path, objective: str, size: int, given: dict[str, float]) -> tuple[Worker, Fabric, dict]:
     """A thread of this computer: its words/s by a run of ``w2v train``, and its object store.
 
     given: figures of a ``Worker`` that are not to be measured. Raises as ``check`` does.
     """
-    options = ("--vector-size", str(size), "--epochs", "1")
+    options = ("--objective", objective, "--vector-size", str(size), "--epochs", "1")
     with tempfile.TemporaryDirectory() as name:
         train(text, Path(name), None, *options)  # encodes and compiles
         run = train(text, Path(name), None, *options)
