@@ -143,6 +143,15 @@ def test_errors_of_tasks_are_the_drivers(cluster, texts, tmp_path):
     assert list((tmp_path / "cache").iterdir()) == []
 
 
+def test_an_interruption_leaves_nothing(cluster, texts, tmp_path):
+    def interrupt(done):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        encode_corpus_sharded([texts], ray=cluster.ray, workers=2, cache_dir=tmp_path / "cache", progress=interrupt)
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
 def test_the_command_encodes_and_trains_in_one_cluster(cluster, texts, tmp_path, monkeypatch, cache_folder):
     from click.testing import CliRunner
 

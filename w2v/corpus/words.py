@@ -42,9 +42,9 @@ class Block:
         self._state = np.zeros(kernel.STATE_SIZE, np.int64)
 
     @classmethod
-    def of(cls, text: bytes) -> Block:
-        """A tokenized block of ``text``, whose last byte is white space."""
-        block = cls(len(text))
+    def of(cls, text: bytes, words: int = 0) -> Block:
+        """A tokenized block of ``text``, whose last byte is white space; words: about so many distinct ones."""
+        block = cls(len(text), 1 << max(15, (words << kernel.LOAD_SHIFT).bit_length()))
         block.buffer[: len(text)] = text
         block.buffer[len(text) :] = b" " * kernel.PADDING
         block.length = len(text)
@@ -153,7 +153,7 @@ class WordTable:
 
     def add_text(self, text: bytes) -> np.ndarray:
         """Add the words of ``text`` (ending in white space); returns the row of each token, int32."""
-        block = Block.of(text)
+        block = Block.of(text, text.count(b"\n"))
         self.add(block)
         return block.mapping[block.ids[block.ids >= 0]]
 

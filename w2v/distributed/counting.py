@@ -161,17 +161,19 @@ def _slices(rows: np.ndarray, step: int = 1 << 16) -> Iterator[np.ndarray]:
         yield rows[begin : begin + step]
 
 
-def merge_part(job: Job, part: int, shards: Sequence[Counted]) -> Merged:
-    """Add up the counts of a part's words over all shards; keep those that the limits can let into the vocabulary."""
+def merge_part(job: Job, shards: Sequence[tuple[str, tuple[int, int, int, int]]]) -> Merged:
+    """Add up the counts of a part's words over all shards; keep those that the limits can let into the vocabulary.
+
+    shards: the name of each, and its run of the part's words.
+    """
     _compile()
     from w2v.corpus.words import WordTable
 
     table = WordTable()
-    for shard in shards:
-        begin, size, first, words = shard.runs[part]
-        counts = _load(job, shard.name, "counts")[first : first + words]
+    for name, (begin, size, first, words) in shards:
+        counts = _load(job, name, "counts")[first : first + words]
         done = 0
-        for text in _texts(job.file(f"{shard.name}.words"), begin, size):
+        for text in _texts(job.file(f"{name}.words"), begin, size):
             rows = table.add_text(text)
             # A shard has each word once, and adding it counted it once.
             table.counts[rows] += counts[done : done + len(rows)] - 1
@@ -214,7 +216,7 @@ def number_shard(job: Job, shard: Counted) -> Numbered:
     ids = []
     size = sum(run[1] for run in shard.runs)
     for text in _texts(job.file(f"{shard.name}.words"), 0, size):
-        block = Block.of(text)
+        block = Block.of(text, text.count(b"\n"))
         table.look_up(block)
         ids.append(numbers[block.mapping[block.ids[block.ids >= 0]]])
     final = np.concatenate([np.empty(0, np.int32), *ids])[_load(job, shard.name, "places")]

@@ -248,7 +248,8 @@ class _Encoding:
         counted = self._workers.run(counting.count_shard, calls, self._tick)
         self._tell(sum(shard.bytes for shard in counted))
         require_tokens(sum(shard.raw_tokens for shard in counted), self._sources)
-        parts = self._workers.run(counting.merge_part, [(job, part, counted) for part in range(job.parts)])
+        runs = [[(shard.name, shard.runs[part]) for shard in counted] for part in range(job.parts)]
+        parts = self._workers.run(counting.merge_part, [(job, of_part) for of_part in runs])
         kept, met = (sum(len(part.counts) for part in parts), sum(part.met for part in parts))
         require_words(min(kept, options.max_final_vocab or kept), met, options)
         # Words are lower-cased by now, and have no bad bytes.
