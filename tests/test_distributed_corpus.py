@@ -373,3 +373,29 @@ def test_a_task_that_is_run_twice_changes_nothing(tmp_path):
     encode_corpus([path], options, cache_dir=tmp_path / "one").close()
     encode_by_workers(Twice(3), [path], options, cache_dir=tmp_path / "twice").close()
     assert entries(tmp_path / "twice") == entries(tmp_path / "one")
+
+
+def test_sentences_whose_end_is_in_another_shard(tmp_path, monkeypatch):
+    monkeypatch.setattr(shards, "_LINE", 2)
+    path = tmp_path / "text.txt"
+    path.write_bytes(
+        b"".join(b"a b a %s\n" % b" ".join(b"w%d" % (9 * line + at) for at in range(9)) for line in range(60))
+    )
+    found = []
+
+    class Seeing(Threads):
+        def run(self, function, calls, tick=None):
+            results = super().run(function, calls, tick)
+            found.extend(results if function is counting.number_shard else [])
+            return results
+
+    encode_by_workers(Seeing(5), [path], CorpusOptions(min_count=2), use_cache=False).close()
+    assert any(shard.leads and not before.closed for before, shard in zip(found, found[1:], strict=False))
+    assert_same(tmp_path, [path], CorpusOptions(min_count=2), (2, 5))
+
+
+def test_byte_order_marks_within_a_file_are_letters(tmp_path):
+    path = tmp_path / "text.txt"
+    path.write_bytes(b"\xef\xbb\xbfword a\n" * 200)
+    assert len(cut_into_shards(find_sources([path]), 3, 64)) > 5
+    assert_same(tmp_path, [path], CorpusOptions(min_count=1))
