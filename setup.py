@@ -81,7 +81,7 @@ setup(
     },
     install_requires=["numpy>=1.24", "numba>=0.59", "click>=8.1", "tqdm>=4.64", "threadpoolctl>=3.1"],
     extras_require=EXTRAS,
-    entry_points={"console_scripts": ["w2v = w2v.cli:main"]},
+    entry_points={"console_scripts": ["w2v = w2v.__main__:main"]},
     classifiers=[
         "Development Status :: 4 - Beta",
         "Intended Audience :: Science/Research",

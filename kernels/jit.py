@@ -5,10 +5,13 @@ the kernels built on it. Here the digest of all the sources is part of the key.
 """
 
 import hashlib
+import signal
+import threading
 from contextlib import suppress
 from pathlib import Path
 
 from numba import njit
+from numba.core import event
 from numba.core.caching import FunctionCache
 
 SOURCES = hashlib.blake2b(
@@ -26,6 +29,47 @@ class _SourceCache(FunctionCache):
         # A full disk is no reason to end a run: the next one compiles anew.
         with suppress(OSError):
             super().save_overload(sig, data)
+
+
+class _SignalsHeld(event.Listener):
+    """While a kernel is compiled or loaded, what would interrupt waits.
+
+    LLVM calls back into Python there, where an exception is printed and lost, and the kernel with it.
+    """
+
+    def __init__(self):
+        self._depth = 0
+        self._noted = []
+        self._handlers = {}
+
+    def on_start(self, event):
+        if threading.current_thread() is not threading.main_thread():
+            return
+        self._depth += 1
+        if self._depth == 1:
+            self._noted = []
+            for number in (signal.SIGINT, signal.SIGTERM):
+                handler = signal.getsignal(number)
+                if callable(handler):  # Python's own
+                    self._handlers[number] = handler
+                    signal.signal(number, self._note)
+
+    def on_end(self, event):
+        if threading.current_thread() is not threading.main_thread() or self._depth == 0:
+            return
+        self._depth -= 1
+        if self._depth == 0:
+            while self._handlers:
+                signal.signal(*self._handlers.popitem())
+            for number in self._noted:
+                signal.raise_signal(number)
+
+    def _note(self, number, frame):
+        self._noted.append(number)
+
+
+# The lock is held from the look into the cache to the last callback.
+event.register("numba:compiler_lock", _SignalsHeld())
 
 
 def kernel(function):

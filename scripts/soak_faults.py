@@ -227,7 +227,7 @@ def read_only(work: Operation) -> None:
 
 
 def killed_writer(work: Operation) -> None:
-    """A conversion that is killed leaves the old file as it is; the next one removes what it left."""
+    """A conversion that is killed leaves the old file as it is, or the whole new one; the next one clears up."""
     suffix = work.random.choice((".bin", ".txt", ".safetensors", ""))
     work.output = work.folder / f"out{suffix}"
     big = work.folder / "big.bin"
@@ -242,7 +242,11 @@ def killed_writer(work: Operation) -> None:
         work.outcome("ended before the kill")
         return
     work.fault("SIGKILL", f"convert after {moment:.2f} s")
-    require_unchanged(work.output, before)
+    if fingerprint(work.output) != before:
+        whole = work.folder / f"whole{suffix}"
+        work.run("convert", big, whole).check(0)
+        require_unchanged_but_dates(work.output, fingerprint(whole))
+        work.outcome("killed when the new one had its name")
     work.run("convert", work.place.good, work.output).check(0)
     require_unchanged_but_dates(work.output, before)
     require_clean(work.output)

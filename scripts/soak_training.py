@@ -125,10 +125,9 @@ def make_checkpoint(work: Operation, arguments: list[object]) -> Path:
 def long_run(work: Operation, objective: str | None = None) -> list[object]:
     """A run on the small text that takes seconds, and can be interrupted."""
     objective = objective or work.random.choice(("ns", "hs", "class", "adaptive", "full"))
-    epochs = {"ns": 300, "hs": 300}.get(objective, 30)
     return [
         *("train", work.place.small, "-o", work.output, "--objective", objective),
-        *("--epochs", epochs, "--threads", 1, "--vector-size", 20, "--seed", 3),
+        *("--epochs", 1500, "--threads", 1, "--vector-size", 20, "--seed", 3),
     ]
 
 

@@ -22,6 +22,9 @@ from w2v.corpus import EncodedCorpus, Vocabulary
 from w2v.errors import ConfigError, FormatError, OutputError, TrainingError
 from w2v.training import Checkpoints, MetricsFile, TrainingCallback, train
 from w2v.training.checkpoint import STATE, CheckpointFolder
+from w2v.training.checkpoints import checkpoint_path
+from w2v.training.same_run import different_options
+from w2v.vectors.folder import load_model_folder
 
 SAME = ("loss", "pairs", "kept_words")
 
@@ -257,15 +260,81 @@ def test_a_checkpoint_is_never_overwritten_unasked(corpus, tmp_path):
 
 
 def test_two_runs_to_one_output(corpus, tmp_path):
-    with (
-        Checkpoints(tmp_path / "out") as first,
-        pytest.raises(OutputError, match="another run is training to this output"),
-        Checkpoints(tmp_path / "out", resume=True),
-    ):
-        raise AssertionError(f"{first} and another one")
-    with Checkpoints(tmp_path / "out"):
-        assert [path.name for path in (tmp_path / "out.checkpoint").iterdir()] == ["lock"]
+    folder = tmp_path / "out.checkpoint"
+    with Checkpoints(tmp_path / "out") as first:
+        (folder / ".000001.tmp").mkdir()  # as while it writes
+        for _ in range(2):
+            with (
+                pytest.raises(OutputError, match="another run is training to this output"),
+                Checkpoints(tmp_path / "out", resume=True),
+            ):
+                raise AssertionError("it was entered")
+            assert sorted(path.name for path in folder.iterdir()) == [".000001.tmp", "lock"]
+        train(config_for(), corpus, checkpoints=first)
+        with pytest.raises(OutputError), first.keeping():
+            raise OutputError("the disk is full")
+        assert (folder / "000001").is_dir()
+    with Checkpoints(tmp_path / "out", resume=True) as checkpoints:
+        checkpoints.remove()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_on_a_file_that_went_meanwhile_is_none(tmp_path, monkeypatch):
+    """Between opening the lock and locking it, the run that had it ends, and removes it."""
+    calls = []
+    flock = checkpoint_module.fcntl.flock
+
+    def late(file, how):
+        calls.append(how)
+        if len(calls) == 1:
+            (tmp_path / "out.checkpoint" / "lock").unlink()
+        flock(file, how)
+
+    monkeypatch.setattr(checkpoint_module.fcntl, "flock", late)
+    with Checkpoints(tmp_path / "out"):
+        assert len(calls) == 2
+        assert [path.name for path in (tmp_path / "out.checkpoint").iterdir()] == ["lock"]
+        monkeypatch.undo()
+        with pytest.raises(OutputError, match="another run is training"), Checkpoints(tmp_path / "out"):
+            raise AssertionError("it was entered")
+
+
+def test_checkpoints_that_are_not_entered_are_refused(corpus, tmp_path):
+    stopped(corpus, tmp_path / "out")
+    before = contents(tmp_path)
+    with pytest.raises(RuntimeError, match="are used as a context"):
+        train(config_for(), corpus, checkpoints=Checkpoints(tmp_path / "out", resume=True))
+    assert contents(tmp_path) == before
+
+
+def test_folders_that_were_made_for_nothing_go(tmp_path):
+    with Checkpoints(tmp_path / "one" / "two" / "out"):
+        assert (tmp_path / "one" / "two" / "out.checkpoint" / "lock").exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("output", "expected"), [("out", "out.checkpoint"), ("out/", "out.checkpoint")])
+def test_where_checkpoints_are(tmp_path, monkeypatch, output, expected):
+    monkeypatch.chdir(tmp_path)
+    assert checkpoint_path(output) == Path(expected)
+    assert checkpoint_path(".") == tmp_path.with_name(f"{tmp_path.name}.checkpoint")
+    assert checkpoint_path("..") == tmp_path.parent.with_name(f"{tmp_path.parent.name}.checkpoint")
+
+
+def test_numbers_that_differ_little_are_shown_in_full():
+    found = different_options(config_for(alpha=0.025), config_for(alpha=0.02500001))
+    assert found == ["--alpha was 0.025 and is 0.02500001"]
+
+
+def test_a_version_that_differs_is_told(corpus, tmp_path):
+    stopped(corpus, tmp_path / "out")
+    path = tmp_path / "out.checkpoint" / "000001" / STATE
+    record = json.loads(path.read_text())
+    write_record(path, {**record, "w2v_version": "9.9"})
+    said = []
+    with Checkpoints(tmp_path / "out", resume=True, say=said.append) as checkpoints:
+        train(config_for(), corpus, checkpoints=checkpoints)
+    assert any("w2v 9.9 trained them" in line for line in said)
 
 
 def test_other_files_are_left_alone(tmp_path):
@@ -338,13 +407,20 @@ def test_an_interruption_without_room_says_what_is_left(corpus, tmp_path, monkey
     assert list(tmp_path.iterdir()) == []
 
 
+def fail_after_training(corpus, checkpoints, failure, models) -> None:
+    models.append(train(config_for(), corpus, checkpoints=checkpoints))
+    raise failure
+
+
 @pytest.mark.parametrize("failure", [OutputError("the disk is full"), KeyboardInterrupt()])
 def test_what_fails_after_training_costs_no_training(corpus, tmp_path, failure):
-    warnings = []
-    with Checkpoints(tmp_path / "out", warn=warnings.append) as checkpoints:
-        known = train(config_for(), corpus, checkpoints=checkpoints)
-        with pytest.raises(type(failure)) as caught, checkpoints.keeping():
-            raise failure
+    warnings, models = [], []
+    with (
+        pytest.raises(type(failure)) as caught,
+        Checkpoints(tmp_path / "out", warn=warnings.append) as checkpoints,
+    ):
+        fail_after_training(corpus, checkpoints, failure, models)
+    (known,) = models
     told = str(caught.value) if isinstance(failure, KeyboardInterrupt) else warnings[0]
     assert told.endswith("has 2.00 of 2 epochs: go on with --resume")
     with Checkpoints(tmp_path / "out", resume=True) as checkpoints:
@@ -359,6 +435,57 @@ def test_parameters_that_are_not_finite_are_not_saved(corpus, tmp_path):
         train(config_for(alpha=10.0, epochs=40, negative=20), corpus, checkpoints=checkpoints)
     latest = CheckpointFolder(tmp_path / "out.checkpoint").latest()
     assert latest is None or all(np.isfinite(array).all() for array in latest.parameters().values())
+
+
+def test_a_second_interruption_tells_what_is_left(corpus, tmp_path):
+    """It comes while training goes on, and does not wait for a checkpoint; the first one of an epoch ago is there."""
+
+    class Impatient(TrainingCallback):
+        def on_epoch_end(self, run):
+            if run.epoch == 1:
+                raise KeyboardInterrupt
+
+    with (
+        pytest.raises(KeyboardInterrupt, match=r"has [01]\.\d\d of 2 epochs: go on with --resume"),
+        Checkpoints(tmp_path / "out", minutes=1e-9) as checkpoints,
+    ):
+        train(config_for(), corpus, callbacks=[Impatient()], checkpoints=checkpoints)
+
+
+def test_an_interruption_at_the_very_end_is_not_lost(corpus, tmp_path):
+    """It is noted when nothing is left to train, while the handlers are given back."""
+
+    class Late(Stopper):
+        def release(self):
+            if self.held:
+                self.after = 0
+            super().release()
+
+    with (
+        pytest.raises(KeyboardInterrupt, match=r"has 2\.00 of 2 epochs"),
+        Checkpoints(tmp_path / "out", interruptions=Late(10**9)) as checkpoints,
+    ):
+        train(config_for(), corpus, checkpoints=checkpoints)
+
+
+def test_a_kill_while_a_checkpoint_is_removed_leaves_none_that_is_damaged(corpus, tmp_path, monkeypatch):
+    stopped(corpus, tmp_path / "out")
+    folder = tmp_path / "out.checkpoint"
+
+    def dying(path, **options):
+        for entry in sorted(Path(path).iterdir())[:1]:
+            entry.unlink()
+        raise SystemExit
+
+    with Checkpoints(tmp_path / "out", resume=True) as checkpoints:
+        monkeypatch.setattr(checkpoint_module.shutil, "rmtree", dying)
+        with pytest.raises(SystemExit):
+            checkpoints.remove()
+        monkeypatch.undo()
+        assert [path.name for path in folder.iterdir() if not path.name.startswith(".")] == ["lock"]
+    with Checkpoints(tmp_path / "out"):
+        pass
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_a_killed_run_left_is_cleaned_up(corpus, tmp_path):
@@ -437,7 +564,8 @@ def test_a_number_that_changed_is_noticed(corpus, tmp_path):
 
 # ---- The command. ----
 
-KILLS = int(os.environ.get("W2V_TEST_KILLS", "5"))
+KILLS = int(os.environ.get("W2V_TEST_KILLS", "1"))
+EPOCHS_TO_KILL = {"ns": 6, "hs": 4, "class": 1, "adaptive": 1, "full": 1}
 
 
 @pytest.fixture(scope="module")
@@ -466,43 +594,57 @@ def trained(text: Path, out: Path, environment: dict[str, str], *more: str) -> s
     )
 
 
-def killed(arguments: list[str], environment: dict[str, str], number: int, seconds: float) -> tuple[int, str]:
-    """Send a signal after so many seconds; exit code and what was said."""
+def killed_while_it_trains(
+    arguments: list[str], environment: dict[str, str], number: int, metrics: Path, later: float
+) -> tuple[int, str]:
+    """Send a signal so many seconds after the run began to train; exit code and what was said."""
+    before = metrics.stat().st_size if metrics.exists() else 0
     # A shell that runs this in the background has had Ctrl-C ignored, which children inherit.
-    restore = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.default_int_handler)}
-    process = subprocess.Popen(arguments, env=environment, stderr=subprocess.PIPE, text=True, **restore)
+    process = subprocess.Popen(
+        arguments, env=environment, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )  # fmt: skip
     try:
-        _, said = process.communicate(timeout=seconds)
-    except subprocess.TimeoutExpired:
+        deadline = time.monotonic() + 120
+        while process.poll() is None and not (metrics.exists() and metrics.stat().st_size > before):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        time.sleep(later)
         process.send_signal(number)
         _, said = process.communicate(timeout=60)
+    finally:
+        process.kill()
     return process.returncode, said
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals as POSIX has them")
-def test_killed_at_random_moments_it_always_ends_with_the_same_vectors(text, tmp_path, environment):
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_killed_at_random_moments_it_always_ends_with_the_same_vectors(text, tmp_path, environment, objective):
+    """W2V_TEST_KILLS kills of each objective: the moments are random, what comes of them is not."""
     seed = random.SystemRandom().randrange(2**32)
     rng = random.Random(seed)
-    known, out = tmp_path / "known", tmp_path / "out"
-    begin = time.monotonic()
-    assert trained(text, known, environment).returncode == 0
-    whole = time.monotonic() - begin
-    ended = resumed = 0
-    for kill in range(KILLS):
-        number = rng.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-        code, said = killed(command(text, out, "--resume"), environment, number, rng.uniform(0.3, 1.0) * whole)
+    known, out, metrics = tmp_path / "known", tmp_path / "out", tmp_path / "metrics"
+    batches = [] if objective in ("ns", "hs") else ["--batch-pairs", "2000", "--vector-size", "20"]
+    options = ["--objective", objective, *batches, "--epochs", str(EPOCHS_TO_KILL[objective])]
+    assert trained(text, known, environment, *options).returncode == 0
+    resumed = saved = 0
+    for _ in range(KILLS):
+        number = rng.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+        arguments = command(text, out, *options, "--resume", "--metrics-jsonl", str(metrics))
+        code, said = killed_while_it_trains(arguments, environment, number, metrics, rng.uniform(0, 0.5))
         resumed += "resumed from" in said
-        ended += code == 0
-        assert code in (0, -number, 128 + number), (seed, kill, code, said)
-        assert "Traceback" not in said, (seed, kill, said)
-    done = trained(text, out, environment, "--resume")
+        saved += any((tmp_path / "out.checkpoint").glob("[0-9]*"))
+        assert code in (0, -number, 128 + number), (seed, code, said)
+        assert "Traceback" not in said, (seed, said)
+    done = trained(text, out, environment, *options, "--resume")
     assert done.returncode == 0, (seed, done.stderr)
-    for name in ("input_vectors.npy", "output_vectors.npy", "vocabulary.tsv"):
+    assert saved == 0 or "resumed from" in done.stderr or resumed, (seed, done.stderr)
+    for name in sorted(path.name for path in known.glob("*.npy")):
         assert (out / name).read_bytes() == (known / name).read_bytes(), (seed, name)
     found, expected = (json.loads((folder / "training.json").read_text()) for folder in (out, known))
     for name in SAME:
         assert found[name] == expected[name], (seed, name)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["known", "out"], seed
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["known", "metrics", "out"], seed
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals as POSIX has them")
@@ -547,7 +689,8 @@ def test_resuming_a_finished_run(tiny, tmp_path, name):
     assert f"no checkpoint in {out}.checkpoint yet: training from the beginning" in first.stderr
     before = {path: path.read_bytes() for path in tmp_path.rglob("model*") if path.is_file()}
     again = command_in_process(tiny, "-o", out, "--resume")
-    assert again.stderr.splitlines()[-1] == f"{out} is finished: there is nothing to resume"
+    alone = "there, and no run to it was left unfinished" if name.endswith(".bin") else "finished"
+    assert again.stderr.splitlines()[-1].startswith(f"{out} is {alone}: there is nothing to resume")
     assert {path: path.read_bytes() for path in before} == before
     command_in_process(tiny, "-o", out)  # without --resume it is trained anew
 
@@ -565,3 +708,119 @@ def test_resuming_where_another_model_is(tiny, tmp_path):
 def test_a_run_that_fails_leaves_no_folder(tiny, tmp_path):
     command_in_process(tiny, "-o", tmp_path / "model", "--min-count", 1000, error=Exception)
     assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith("model")) == []
+
+
+def test_a_file_of_vectors_does_not_tell_which_run_wrote_it(tiny, tmp_path):
+    out = tmp_path / "old.txt"
+    out.write_text("2 2\nsomeone 1 2\nelse 3 4\n")
+    result = command_in_process(tiny, "-o", out, "--objective", "hs", "--resume")
+    assert "no run to it was left unfinished: there is nothing to resume" in result.stderr.splitlines()[-1]
+    # As after a kill before the first checkpoint.
+    (tmp_path / "old.txt.checkpoint").mkdir()
+    (tmp_path / "old.txt.checkpoint" / "lock").touch()
+    result = command_in_process(tiny, "-o", out, "--objective", "hs", "--resume")
+    assert "training from the beginning" in result.stderr
+    assert out.read_text().startswith("7 100\n")
+    assert not (tmp_path / "old.txt.checkpoint").exists()
+
+
+def test_a_run_killed_before_its_first_checkpoint_begins_again_beside_an_older_model(tiny, tmp_path):
+    out = tmp_path / "model"
+    command_in_process(tiny, "-o", out)
+    (tmp_path / "model.checkpoint").mkdir()
+    (tmp_path / "model.checkpoint" / "lock").touch()
+    result = command_in_process(tiny, "-o", out, "--epochs", 7, "--resume")
+    assert "training from the beginning" in result.stderr
+    assert load_model_folder(out).config["epochs"] == 7
+
+
+@pytest.mark.parametrize("damage", [{"asked": [1]}, {"corpus": [1]}, {"asked": {"epochs": "many"}}, {"asked": 5}])
+def test_resuming_where_a_damaged_model_is(tiny, tmp_path, damage):
+    out = tmp_path / "model"
+    command_in_process(tiny, "-o", out)
+    path = out / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **damage}))
+    result = command_in_process(tiny, "-o", out, "--resume", error=FormatError)
+    assert "its config.json is damaged: leave out --resume" in str(result.exception)
+
+
+def test_output_beside_the_text_can_be_resumed(tiny, tmp_path, monkeypatch):
+    """Checkpoints are no text, nor does the folder's content differ by them."""
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    tiny.rename(folder / "tiny.txt")
+    saves = []
+    write = CheckpointFolder.write
+
+    def interrupted(self, *arguments):
+        write(self, *arguments)
+        saves.append(arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(CheckpointFolder, "write", interrupted)
+    options = ("--checkpoint-minutes", "1e-9", "--min-count", 1)
+    command_in_process(folder, "-o", folder / "model", *options, error=SystemExit)
+    assert len(saves) == 1
+    monkeypatch.undo()
+    monkeypatch.setenv("W2V_CACHE", str(tmp_path / "cache"))
+    result = command_in_process(folder, "-o", folder / "model", *options, "--resume")
+    assert "resumed from" in result.stderr
+    assert sorted(path.name for path in folder.iterdir()) == ["model", "tiny.txt"]
+
+
+def test_the_present_folder_as_output(tiny, tmp_path, monkeypatch):
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    command_in_process(tiny, "-o", ".")
+    assert load_model_folder(here).config["epochs"] == 5
+    assert not (tmp_path / "here.checkpoint").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals as POSIX has them")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_while_kernels_are_compiled(text, tmp_path, environment, number):
+    """With nothing compiled yet, as a new user has it: LLVM's callbacks would swallow the exception."""
+    compiled = tmp_path / "compiled"
+    process = subprocess.Popen(
+        command(text, tmp_path / "out", "--objective", "hs"),
+        env={**environment, "NUMBA_CACHE_DIR": str(compiled)},
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    try:
+        deadline = time.monotonic() + 120
+        while process.poll() is None and not list(compiled.rglob("*.nbc")) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(random.uniform(0, 2))
+        process.send_signal(number)
+        _, said = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    assert process.returncode == 128 + number, said
+    assert said.splitlines()[-1].startswith("w2v: interrupted")
+    assert "Traceback" not in said
+    assert "Exception ignored" not in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_interruption_while_the_model_is_written_waits_for_it(tiny, tmp_path, monkeypatch):
+    """It would leave temporary names; the second one does not wait."""
+    from w2v.training.driver import TrainedModel
+
+    save, out = TrainedModel.save, tmp_path / "model"
+
+    def interrupted(self, path, signals=1):
+        for _ in range(signals):
+            signal.raise_signal(signal.SIGINT)
+        save(self, path)
+
+    monkeypatch.setattr(TrainedModel, "save", interrupted)
+    result = command_in_process(tiny, "-o", out)
+    assert result.stderr.splitlines()[-1].startswith(f"saved to {out}")
+    assert not (tmp_path / "model.checkpoint").exists()
+    monkeypatch.setattr(TrainedModel, "save", lambda self, path: interrupted(self, path, 2))
+    command_in_process(tiny, "-o", tmp_path / "second", error=SystemExit)
+    assert not (tmp_path / "second").exists()
+    assert (tmp_path / "second.checkpoint" / "000001").is_dir()

@@ -651,13 +651,21 @@ block_counts(np.zeros((4, 4), np.uint64), counts)
 
 def test_what_a_killed_run_left_among_the_temporary_files_goes_with_the_next(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    (tmp_path / "w2v-corpus-left").mkdir()
-    (tmp_path / "w2v-corpus-left" / "ids.bin").write_bytes(b"1234")
-    (tmp_path / "w2v-else").mkdir()
+    killed = TemporaryFolder("corpus")
+    (killed.path / "ids.bin").write_bytes(b"1234")
+    killed._release()
+    (tmp_path / "w2v-corpus-12345678").mkdir()  # before it had its mark
+    # What others have under such names, and what is no name of ours.
+    (tmp_path / "w2v-corpus-my_texts").mkdir()
+    (tmp_path / "w2v-corpus-my_texts" / "text.txt").write_text("precious")
+    (tmp_path / "w2v-corpus-english").mkdir()
+    others = sorted(["w2v-corpus-my_texts", "w2v-corpus-english"])
     first, second = TemporaryFolder("corpus"), TemporaryFolder("corpus")
-    assert not (tmp_path / "w2v-corpus-left").exists()
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert left == sorted([*others, first.path.name, second.path.name])
     assert first.path.is_dir()  # whoever holds it lives
     assert second.path.is_dir()
     first.remove()
     second.remove()
-    assert [path.name for path in tmp_path.iterdir()] == ["w2v-else"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == others
+    assert (tmp_path / "w2v-corpus-my_texts" / "text.txt").read_text() == "precious"

@@ -412,12 +412,12 @@ def test_an_encoded_corpus_of_more_than_2_to_the_31_ids(tmp_path, monkeypatch):
     encoded.write_meta(tmp_path, words, totals, [], {})
     seen = []
 
-    def look_at_the_end(found: np.ndarray, size: int) -> bool:
+    def look_at_the_end(found: np.ndarray, vocabulary: encoded.Vocabulary, *known: str) -> bool:
         """In the place of a look at all of the 8 GB."""
-        seen.append((len(found), size))
+        seen.append((len(found), len(vocabulary)))
         return True
 
-    monkeypatch.setattr(encoded, "_in_range", look_at_the_end)
+    monkeypatch.setattr(encoded, "_is_whole", look_at_the_end)
     with encoded.EncodedCorpus.open(tmp_path) as corpus:
         assert seen == [(length, 4)]
         assert corpus.size == 4 * length > 2**33

@@ -385,7 +385,7 @@ def test_an_absurd_alpha_is_noticed_or_harmless(run, objective, model):
         if objective in ROW_WISE:
             assert found.code == 1
             assert DIVERGED in found.line
-            assert "lower --alpha (nothing was saved)" in found.line
+            assert "lower --alpha (no model was saved)" in found.line
         else:
             assert found.code == 0, found.line
 

@@ -1,6 +1,17 @@
-"""``python -m w2v``: the same command as ``w2v``."""
+"""The command ``w2v``, and ``python -m w2v``: from the first moment on Ctrl-C is one line and exit code 130."""
 
-from w2v.cli import main
+import sys
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    try:
+        from w2v.cli import main as run
+    except KeyboardInterrupt:  # while the commands are imported
+        print("w2v: interrupted", file=sys.stderr)
+        sys.exit(130)
+    run()
+
 
 if __name__ == "__main__":
     main()

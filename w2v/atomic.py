@@ -89,11 +89,11 @@ def atomic_file(path: str | os.PathLike, make_parents: bool = True) -> Iterator[
         with held(lambda: _new_file(target)) as temporary:
             try:
                 yield temporary
-                _sync(temporary)
+                sync(temporary)
                 os.replace(temporary, target)
             finally:
                 temporary.unlink(missing_ok=True)
-        _sync(target.parent)
+        sync(target.parent)
 
 
 @contextmanager
@@ -115,17 +115,18 @@ def atomic_folder(path: str | os.PathLike, check: Callable[[Path], None]) -> Ite
                 yield temporary
                 sync_folder(temporary)
                 _swap(temporary, target)
+                sync(target.parent)  # before the old one goes
             finally:
                 shutil.rmtree(temporary, ignore_errors=True)
-        _sync(target.parent)
+        sync(target.parent)
 
 
 def sync_folder(path: Path) -> None:
     """Flush a folder and the files in it to the disk; raises OutputError where the disk is full or fails."""
     with _reported(path):
         for entry in path.iterdir():
-            _sync(entry)
-        _sync(path)
+            sync(entry)
+        sync(path)
 
 
 def clear_leftovers(path: str | os.PathLike) -> None:
@@ -224,7 +225,7 @@ def _longest_name(folder: Path) -> int:
         return 255
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
     """Flush a file, or where the system allows it a folder, to the disk."""
     try:
         descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)

@@ -5,22 +5,26 @@ from __future__ import annotations
 import signal
 from types import FrameType
 
-NUMBERS = (signal.SIGINT, signal.SIGTERM)
+# SIGHUP comes where a terminal or a session is closed; Windows has none.
+NUMBERS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM, which unwinds like Ctrl-C, so that temporary files go."""
+    """Another signal than Ctrl-C's, which unwinds like that, so that temporary files go."""
+
+    number = signal.SIGTERM
 
 
 def exit_code(error: BaseException) -> int:
     """What a shell expects of a process that a signal ended: 130 for Ctrl-C, 143 for SIGTERM."""
-    return 128 + (signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT)
+    return 128 + (error.number if isinstance(error, Terminated) else signal.SIGINT)
 
 
 def stop_on_terminate() -> None:
-    """Let SIGTERM unwind like Ctrl-C, unless it is ignored."""
-    if signal.getsignal(signal.SIGTERM) is not signal.SIG_IGN:
-        signal.signal(signal.SIGTERM, _raise)
+    """Let SIGTERM and SIGHUP unwind like Ctrl-C, unless they are ignored."""
+    for number in NUMBERS:
+        if number != signal.SIGINT and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _raise)
 
 
 class HeldInterruptions:
@@ -59,7 +63,11 @@ class HeldInterruptions:
 
 
 def _exception(number: int | None, *message: str) -> KeyboardInterrupt:
-    return Terminated(*message) if number == signal.SIGTERM else KeyboardInterrupt(*message)
+    if number in (None, signal.SIGINT):
+        return KeyboardInterrupt(*message)
+    terminated = Terminated(*message)
+    terminated.number = number
+    return terminated
 
 
 def _raise(number: int, frame: FrameType | None) -> None:

@@ -161,7 +161,8 @@ def train(
         _cluster(config, ray_address, clock) as cluster,
     ):
         checkpoints.require_same_options(config)
-        finished = finished_run(out, config) if resume and checkpoints.found is None else None
+        nothing_left = resume and checkpoints.found is None and not checkpoints.begun_before
+        finished = finished_run(out, config) if nothing_left else None
         encode = partial(encode_corpus, threads=config.threads)
         if cluster is not None:
             encode = partial(encode_corpus_sharded, ray=cluster.ray, workers=cluster.encoders(config))
@@ -177,7 +178,7 @@ def train(
         try:
             if finished is not None:
                 finished.require_same_corpus(encoded)
-                say(f"{out} is finished: there is nothing to resume")
+                say(str(finished))
                 return
             bar = TrainingBar(config.epochs, shown)
             try:
@@ -193,9 +194,9 @@ def train(
             finally:
                 for shown_to in (bar, *logs):
                     shown_to.close()
-            with checkpoints.keeping():
+            with checkpoints.uninterrupted():  # the run is done: what is left is to write it
                 model.save(out)
-            checkpoints.remove()
+                checkpoints.remove()
         finally:
             encoded.close()
     record = model.training

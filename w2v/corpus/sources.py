@@ -109,7 +109,7 @@ class Source:
 def find_sources(inputs: Sequence[str | Path]) -> list[Source]:
     """The files of ``inputs`` in order; a folder, or the address of one, gives its files, recursively, sorted.
 
-    Left out are hidden files and folders, and the model folders that ``w2v`` wrote: a model is no text.
+    Left out are hidden files and folders, and the model folders and checkpoints that ``w2v`` wrote: they are no text.
     Raises CorpusError where an input is missing or a folder holds no file, MissingExtraError where reading an address
     needs a package.
     """
@@ -173,7 +173,7 @@ def _folder(folder: Path) -> list[Source]:
 
     found = []
     for root, folders, files in os.walk(folder, onerror=refuse):
-        if "config.json" in files and _is_model(root):
+        if ("config.json" in files and _is_model(root)) or _holds_checkpoints(root, folders, files):
             folders.clear()
             continue
         folders[:] = [name for name in folders if not name.startswith(".")]
@@ -193,6 +193,12 @@ def _check_plain(path: Path) -> None:
     if not path.is_file():
         what = "a pipe, a socket or a device" if path.exists() else "a link that leads nowhere"
         raise CorpusError(f"{path} is {what}: move it out of the folder, or name the files to read")
+
+
+def _holds_checkpoints(folder: str, folders: list[str], files: list[str]) -> bool:
+    """Whether a folder is the ``OUT.checkpoint`` of a run: of this one, perhaps, which writes beside its text."""
+    numbered = all(re.fullmatch(r"\.?\d{6,}(\.tmp)?", name) for name in folders)
+    return folder.endswith(".checkpoint") and numbered and files in ([], ["lock"]) and bool(files or folders)
 
 
 def _is_model(folder: str) -> bool:

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from w2v import __version__
-from w2v.atomic import sync_folder
+from w2v.atomic import sync, sync_folder, write_failure
 from w2v.backends.base import Backend, EpochReport
 from w2v.config import TrainConfig
 from w2v.errors import FormatError, OutputError
@@ -37,6 +37,11 @@ from w2v.training.run import RunState
 from w2v.untrusted import read_json
 from w2v.vectors.array_writing import checksum, write_array
 from w2v.vectors.arrays import load_array
+
+try:
+    import fcntl
+except ImportError:  # Windows; there two runs to one output are the user's to avoid
+    fcntl = None
 
 if TYPE_CHECKING:
     from typing import BinaryIO
@@ -55,7 +60,7 @@ class Checkpoint:
 
     asked: the options as they were given; config: with everything filled in; corpus: what identifies the text
     (``corpus_facts``); state: how far it is; seconds: by phase, since the run began; arrays: shape and checksum of
-    each parameter by name; folder: where they are.
+    each parameter by name; version: of w2v, which wrote it; folder: where they are.
     """
 
     asked: TrainConfig
@@ -64,6 +69,7 @@ class Checkpoint:
     state: RunState
     seconds: dict[str, float]
     arrays: dict[str, tuple[tuple[int, ...], int]]
+    version: str
     folder: Path
 
     def require_possible(self) -> None:
@@ -98,12 +104,17 @@ class Checkpoint:
 
 
 class CheckpointFolder:
-    """The folder of the checkpoints of one output."""
+    """The folder of the checkpoints of one output.
+
+    left: whether it was there when it was opened: a run began there, and did not end.
+    """
 
     def __init__(self, path: str | os.PathLike) -> None:
         """Nothing is read or written yet."""
         self.path = Path(path)
+        self.left = False
         self._lock: BinaryIO | None = None
+        self._made: list[Path] = []
 
     def open(self) -> None:
         """Make the folder and take its lock; raises OutputError where another run has it, or something else is there.
@@ -112,19 +123,18 @@ class CheckpointFolder:
         """
         if self.path.exists() and not self.path.is_dir():
             raise OutputError(f"{self.path} is not a folder: move it away, checkpoints go there")
-        self._refuse_other_files()
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            self._lock = open(self.path / LOCK, "ab")  # noqa: SIM115 (open for the run)
-        except OSError as error:
-            raise OutputError(f"cannot write {self.path}: {error.strerror or error}") from error
-        try:
-            _lock(self._lock)
+            self._refuse_other_files()
+            while self._lock is None:  # gone meanwhile where the run that had it ended
+                self.left = (self.path / LOCK).exists()
+                self._make()
+                self._lock = _locked(self.path / LOCK)
         except BlockingIOError:
-            self.close()
             raise OutputError(
                 f"another run is training to this output ({self.path} is in use): wait, or choose another output"
             ) from None
+        except OSError as error:
+            raise write_failure(self.path, error) from error
 
     def _refuse_other_files(self) -> None:
         for entry in sorted(self.path.iterdir()) if self.path.exists() else ():
@@ -132,18 +142,27 @@ class CheckpointFolder:
             if not known or entry.is_symlink():
                 raise OutputError(f"{entry} is no checkpoint: move it away, checkpoints go to {self.path}")
 
+    def _make(self) -> None:
+        """The folder and those above it, which are remembered."""
+        missing = [path for path in (self.path, *self.path.parents) if not path.exists()]
+        self.path.mkdir(parents=True, exist_ok=True)
+        self._made = [*self._made, *missing[1:]]
+        for path in missing:
+            sync(path.parent)
+
     def close(self) -> None:
-        """Give the lock back; the folder goes where nothing else is in it."""
+        """Give the lock back; where no checkpoint is in it, the folder goes, and those that were made for it."""
         if self._lock is None:
             return
-        lock, self._lock = self._lock, None
         if not self._numbered():
             self._remove_all()
+        lock, self._lock = self._lock, None
         lock.close()
 
     def remove(self) -> None:
         """Remove every checkpoint: the run is finished."""
-        self._remove_all()
+        for number in self._numbered():
+            self._discard(number)
         self.close()
 
     def holds_checkpoint(self) -> bool:
@@ -192,13 +211,13 @@ class CheckpointFolder:
             (temporary / STATE).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
             sync_folder(temporary)
             os.rename(temporary, self.path / name)
-            sync_folder(self.path)
+            sync(self.path)
         except OSError as error:
             raise OutputError(f"cannot write a checkpoint to {self.path}: {error.strerror or error}") from error
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
         for number in older:
-            shutil.rmtree(self.path / number, ignore_errors=True)
+            self._discard(number)
 
     def _numbered(self) -> list[str]:
         """The names of whole checkpoints, oldest first."""
@@ -212,27 +231,40 @@ class CheckpointFolder:
             if _UNFINISHED.fullmatch(entry.name):
                 shutil.rmtree(entry)
 
+    def _discard(self, number: str) -> None:
+        """Remove a whole one, which loses its name first: should this stop half-way, what is left is none."""
+        unfinished = self.path / f".{number}.tmp"
+        with suppress(OSError):  # what cannot be removed does no harm, and is tried again
+            os.rename(self.path / number, unfinished)
+            shutil.rmtree(unfinished)
+
     def _remove_all(self) -> None:
-        """The whole ones first: what is left, should this stop half-way, is no checkpoint."""
-        for number in self._numbered():
-            shutil.rmtree(self.path / number, ignore_errors=True)
-        with suppress(OSError):  # a folder of leftovers holds no checkpoint, and does no harm
+        """What killed runs left, the lock's file, and the folders that are empty then."""
+        with suppress(OSError):  # a folder that holds no checkpoint does no harm
             self._remove_unfinished()
             (self.path / LOCK).unlink(missing_ok=True)
             self.path.rmdir()
+            for path in self._made:
+                path.rmdir()
 
 
-def _lock(file: BinaryIO) -> None:
-    """Lock an open file for this process; raises BlockingIOError where another one has it."""
+def _locked(path: Path) -> BinaryIO | None:
+    """Open a file and lock it for this process; None where it is gone by then. BlockingIOError: another has it."""
+    file = open(path, "ab")  # noqa: SIM115 (open for the run)
     try:
-        import fcntl
-    except ImportError:  # Windows; there two runs to one output are the user's to avoid
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if fcntl is not None:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno not in _NO_LOCKS:
+            file.close()
             raise
+    try:
+        same = os.path.samestat(os.fstat(file.fileno()), os.lstat(path))
+    except FileNotFoundError:
+        same = False
+    if not same:
+        file.close()
+    return file if same else None
 
 
 def _read(folder: Path) -> Checkpoint:
@@ -256,12 +288,15 @@ def _read(folder: Path) -> Checkpoint:
             state=RunState(tuple(map(_report, record["epochs"])), _report(record["epoch"])),
             seconds={name: float(record["seconds"][name]) for name in (*PHASES, "total")},
             arrays={_stem(name): _array(entry) for name, entry in record["arrays"].items()},
+            version=str(record["w2v_version"])[:40],
             folder=folder,
         )
         checkpoint.require_possible()
         return checkpoint
     except OSError as error:
-        raise FormatError(f"cannot read {path}: {error.strerror or error}") from error
+        raise FormatError(
+            f"cannot read {path}: {error.strerror or error}: remove {folder.parent} to train from the beginning"
+        ) from error
     except FormatError:
         raise
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from w2v import __version__
 from w2v.config import TrainConfig
 from w2v.errors import ConfigError, OutputError, TrainingError
 from w2v.training.callbacks import TrainingCallback
@@ -46,6 +47,8 @@ class Interruptions(Protocol):
 def checkpoint_path(output: str | os.PathLike) -> Path:
     """Where the checkpoints of an output are."""
     path = Path(output)
+    if path.name in ("", ".."):  # the present folder, or the one above
+        path = path.resolve()
     return path.with_name(f"{path.name}.checkpoint")
 
 
@@ -83,6 +86,7 @@ class Checkpoints(TrainingCallback):
         self._corpus: dict[str, object] = {}
         self._run: TrainingRun | None = None
         self._saved: RunState | None = None
+        self._open = self._trained_all = self._told = False
         self._trained: Mapping[str, np.ndarray] | None = None
 
     def __enter__(self) -> Checkpoints:
@@ -96,7 +100,13 @@ class Checkpoints(TrainingCallback):
         except BaseException:
             self._folder.close()
             raise
+        self._open = True
         return self
+
+    @property
+    def begun_before(self) -> bool:
+        """Whether a run to the output began earlier and did not end, even where it left no checkpoint."""
+        return self._folder.left
 
     def _look(self) -> Checkpoint | None:
         if self._resume:
@@ -108,10 +118,15 @@ class Checkpoints(TrainingCallback):
             )
         return None
 
-    def __exit__(self, *_: object) -> None:
-        """Give the lock back."""
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """Give the lock back. What failed after training cost no training: a checkpoint of its end is saved first."""
         self._release()
-        self._folder.close()
+        try:
+            if error is not None:
+                self._tell_what_is_left(error)
+        finally:
+            self._folder.close()
+            self._open = False
 
     def require_same_options(self, asked: TrainConfig) -> None:
         """Raise TrainingError, naming what differs, where the checkpoint is of a run with other options."""
@@ -121,8 +136,11 @@ class Checkpoints(TrainingCallback):
     def begin(self, asked: TrainConfig, corpus: EncodedCorpus) -> Checkpoint | None:
         """What to go on from, or None; a run of ``asked`` on ``corpus`` is about to begin.
 
-        Raises TrainingError, naming what differs, where the checkpoint is of another one.
+        Raises TrainingError, naming what differs, where the checkpoint is of another one: of the options too, for
+        those who have not called ``require_same_options``.
         """
+        if not self._open:
+            raise RuntimeError("checkpoints are used as a context: with Checkpoints(…) as checkpoints: …")
         self._asked, self._corpus = asked, corpus_facts(corpus)
         if self.found is None:
             if self._resume:
@@ -156,6 +174,8 @@ class Checkpoints(TrainingCallback):
             self._say(
                 f"resumed from {self._folder.path}: {run.epochs_done:.2f} of {run.config.epochs} epochs are done"
             )
+        if self.found is not None and self.found.version != __version__:
+            self._say(f"w2v {self.found.version} trained them, and this is {__version__}: results may differ")
         self._due_at = time.monotonic() + self._seconds
         if self._interruptions is not None:
             self._interruptions.hold()
@@ -174,9 +194,10 @@ class Checkpoints(TrainingCallback):
 
     def on_train_end(self, run: TrainingRun) -> None:
         """Interruptions need not wait any more; one that came too late for a pause is not lost."""
+        self._trained_all = True
+        self._release()
         if self._interrupted:
             self.on_pause(run)
-        self._release()
 
     def _release(self) -> None:
         if self._interruptions is not None:
@@ -194,29 +215,49 @@ class Checkpoints(TrainingCallback):
 
     @contextmanager
     def keeping(self) -> Iterator[None]:
-        """What fails inside, after training, costs no training: a checkpoint of its end is saved first."""
+        """Around what a run's backend lives in: what fails there after training comes after its end was saved."""
         try:
             yield
         except BaseException as error:
-            left = self._keep_end()
-            if isinstance(error, KeyboardInterrupt) and not error.args:
-                error.args = (left,)
-            else:
-                self._warn(left)
+            self._tell_what_is_left(error)
             raise
+
+    @contextmanager
+    def uninterrupted(self) -> Iterator[None]:
+        """What takes but a moment is finished first; a second interruption does not wait."""
+        if self._interruptions is None:
+            yield
+            return
+        self._interruptions.hold()
+        try:
+            yield
+        finally:
+            self._interruptions.release()
 
     def trained(self, parameters: Mapping[str, np.ndarray]) -> None:
         """What the run has come to, sound and on the host: from now on the run itself may be gone."""
         self._trained = parameters
 
-    def _keep_end(self) -> str:
-        """Save the end of training unless it is; what to tell."""
+    def _tell_what_is_left(self, error: BaseException) -> None:
+        """Save the end of training, if it has come to that and is not saved; an interruption tells of it itself."""
+        if self._told or self._run is None:
+            return
+        self._told = True
+        interrupted = isinstance(error, KeyboardInterrupt)
+        if not self._trained_all:
+            if interrupted and not error.args:
+                error.args = (self._what_is_left(),)
+            return
         try:
             if self._saved != self._run.state():
                 self._save(self._run)
-        except OutputError as error:
-            return f"{error}; {self._what_is_left()}"
-        return self._what_is_left()
+            left = self._what_is_left()
+        except OutputError as failure:
+            left = f"{failure}; {self._what_is_left()}"
+        if interrupted:
+            error.args = (left,)
+        else:
+            self._warn(left)
 
     def _what_is_left(self) -> str:
         if self._saved is None:

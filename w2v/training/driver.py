@@ -25,7 +25,7 @@ from w2v.training.checkpoints import Checkpoints
 from w2v.training.clock import PhaseClock, peak_memory_bytes
 from w2v.training.memory import stated_memory
 from w2v.training.run import TrainingRun
-from w2v.training.same_run import FREE, corpus_facts
+from w2v.training.same_run import MAY_CHANGE, corpus_facts
 
 if TYPE_CHECKING:
     from w2v.corpus import EncodedCorpus
@@ -129,7 +129,7 @@ def train(
             if resumed is None:
                 config = resolve_for_corpus(config, shape, device, say)
             else:  # what was chosen for the corpus stays; where to train may change
-                config = replace(resumed.config, **{name: getattr(config, name) for name in FREE})
+                config = replace(resumed.config, **{name: getattr(config, name) for name in MAY_CHANGE})
             if cluster is None:
                 say(stated_memory(config, shape, device, heldout_ids.size))
             used = device_memory_in_use(device) if cluster is None else None
@@ -152,8 +152,8 @@ def train(
             heldout=lambda: backend.heldout_nll(heldout_ids) if heldout_ids.size else None,
             state=None if resumed is None else resumed.state,
         )
-        reports = run.train(ids)
         with nullcontext() if checkpoints is None else checkpoints.keeping():
+            reports = run.train(ids)
             with clock.phase("evaluate"):
                 try:
                     heldout_nll, heldout_unigram_nll = _heldout_losses(run, corpus, heldout_ids)

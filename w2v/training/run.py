@@ -238,4 +238,4 @@ class TrainingRun:
 def check_finite(backend: Backend, epoch: int) -> None:
     """Raise TrainingError where a parameter is not finite, or so large that its square is not."""
     for name in backend.unsound_parameters():
-        raise TrainingError(f"{name} stopped being finite in epoch {epoch + 1}: lower --alpha (nothing was saved)")
+        raise TrainingError(f"{name} stopped being finite in epoch {epoch + 1}: lower --alpha (no model was saved)")

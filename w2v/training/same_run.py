@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from w2v.corpus import EncodedCorpus
 
 # Where and how fast a run trains, not what.
-FREE = ("threads", "device", "kernels")
+MAY_CHANGE = ("threads", "device", "kernels")
 
 
 def corpus_facts(corpus: EncodedCorpus) -> dict[str, object]:
@@ -28,7 +28,7 @@ def corpus_facts(corpus: EncodedCorpus) -> dict[str, object]:
 def different_options(before: TrainConfig, now: TrainConfig) -> list[str]:
     """A phrase for each option that differs, such as "--epochs was 5 and is 10"."""
     found = []
-    for name in (field.name for field in fields(TrainConfig) if field.name not in FREE):
+    for name in (field.name for field in fields(TrainConfig) if field.name not in MAY_CHANGE):
         was, now_is = getattr(before, name), getattr(now, name)
         if name == "shortlist":
             was, now_is = not was, not now_is
@@ -67,4 +67,4 @@ def _shown(value: object) -> str:
         return "on" if value else "off"
     if isinstance(value, tuple):
         return ",".join(map(str, value))
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return str(value)
