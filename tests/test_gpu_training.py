@@ -5,10 +5,13 @@ emulator: here the same rule meets the real scheduler, memory and compiler.
 """
 
 import functools
+import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -562,6 +565,39 @@ def test_the_command_trains_and_its_folder_loads(text, tmp_path, kernels):
     assert len(vectors) == 200
     assert vectors["word0"].shape == (50,)
     assert np.isfinite(vectors.vectors).all()
+
+
+@pytest.mark.parametrize("objective", ["ns", "adaptive"])
+def test_the_command_goes_on_where_a_signal_stopped_it(text, tmp_path, objective):
+    out, metrics = tmp_path / "model", tmp_path / "metrics.jsonl"
+    options = ("--device", "cuda", "--objective", objective, "--vector-size", 50, "--min-count", 1, "--epochs", 2000)
+    arguments = ("train", text, "-o", out, *options, "--metrics-jsonl", metrics)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "w2v", *map(str, arguments)],
+        env=environment,
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        deadline = time.monotonic() + 120
+        while process.poll() is None and not (metrics.exists() and '"report"' in metrics.read_text("utf-8")):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 143, said
+    assert "interrupted: the checkpoint in" in said
+    done = w2v(*arguments, "--resume")
+    assert done.returncode == 0, done.stderr
+    assert "resumed from" in done.stderr
+    lines = [json.loads(line) for line in metrics.read_text("utf-8").splitlines()]
+    assert lines[-1]["words"] == 2000 * sum(line["tokens"] for line in lines if line["event"] == "begin")
+    assert np.isfinite(KeyedVectors.load(out).vectors).all()
+    assert not (tmp_path / "model.checkpoint").exists()
 
 
 def test_the_command_saves_nothing_that_diverged(text, tmp_path):
