@@ -261,7 +261,7 @@ def test_a_checkpoint_is_never_overwritten_unasked(corpus, tmp_path):
 
 def test_two_runs_to_one_output(corpus, tmp_path):
     folder = tmp_path / "out.checkpoint"
-    with Checkpoints(tmp_path / "out") as first:
+    with Checkpoints(tmp_path / "out", warn=print) as first:
         (folder / ".000001.tmp").mkdir()  # as while it writes
         for _ in range(2):
             with (
@@ -805,8 +805,10 @@ def test_interrupted_while_kernels_are_compiled(text, tmp_path, environment, num
     assert not (tmp_path / "out").exists()
 
 
-def test_an_interruption_while_the_model_is_written_waits_for_it(tiny, tmp_path, monkeypatch):
+def test_an_interruption_while_the_model_is_written_waits_for_it(tiny, tmp_path, monkeypatch, request):
     """It would leave temporary names; the second one does not wait."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job has it ignored
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     from w2v.training.driver import TrainedModel
 
     save, out = TrainedModel.save, tmp_path / "model"

@@ -9,6 +9,7 @@ import pytest
 
 from w2v.abandoned import hold
 from w2v.corpus import CorpusCache, CorpusOptions, EncodedCorpus, default_cache_dir, encode_corpus
+from w2v.corpus.encoded import FILES
 from w2v.errors import CorpusError, OutputError
 
 KEEP_ALL = CorpusOptions(min_count=1)
@@ -201,8 +202,8 @@ def test_publishing_over_another_runs_entry(text, cache_folder):
             cut(first.path / "ids.bin")
         with cache.building() as building:
             other = encode_corpus([text], KEEP_ALL, use_cache=False)
-            for item in other.path.iterdir():
-                (building / item.name).write_bytes(item.read_bytes())
+            for name in FILES:
+                (building / name).write_bytes((other.path / name).read_bytes())
             corpus = cache.publish(building, key, other.vocabulary)
         assert corpus.fingerprint == first.fingerprint
         assert [path.name for path in cache_folder.iterdir()] == [first.path.name]

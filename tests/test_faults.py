@@ -10,7 +10,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -80,15 +81,20 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def little_room() -> Iterator[None]:
-    """No file can become longer than ROOM: what a full disk is, but for the number of the error."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+def little_room() -> Callable[[], AbstractContextManager]:
+    """Inside it no file can become longer than ROOM: what a full disk is, but for the number of the error."""
 
-    def limit() -> None:
+    @contextmanager
+    def limited() -> Iterator[None]:
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (ROOM, before[1]))
+        try:
+            yield
+        finally:
+            # Before pytest reports: its own output may be a longer file.
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
-    yield limit
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    return limited
 
 
 WRITERS = {
@@ -123,8 +129,8 @@ def test_a_full_disk_is_one_line_and_changes_nothing(name, there, model, corpus,
         run(command, *filled)
     before = contents(tmp_path / "place")
     assert bool(before) == (there == "old")
-    little_room()
-    error = run(command, *filled, error=OutputError).exception
+    with little_room():
+        error = run(command, *filled, error=OutputError).exception
     assert contents(tmp_path / "place") == before
     assert f"cannot write {tmp_path / 'place'}" in str(error)
     assert "\n" not in str(error)
@@ -138,9 +144,9 @@ def test_a_full_disk_is_met_by_train_before_and_after_training(tmp_path, little_
     arguments = [tmp_path / "text", "--min-count", 1, "--epochs", 1, "--vector-size", 40, "--quiet"]
     run(train, *arguments, "-o", place / "out")
     before = contents(place)
-    little_room()
     for out in (place / "out", place / "new", place / "new.bin"):
-        error = run(train, *arguments, "--no-cache", "-o", out, error=OutputError).exception
+        with little_room():
+            error = run(train, *arguments, "--no-cache", "-o", out, error=OutputError).exception
         assert str(error).startswith(f"cannot write {out}: "), error
     assert contents(place) == before
 
@@ -151,8 +157,8 @@ def test_a_full_disk_while_encoding_is_one_line_that_advises(arguments, corpus, 
     place.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(place))
     arguments = [argument.format(place=place) for argument in arguments]
-    little_room()
-    error = run(train, corpus, "-o", tmp_path / "out", "--quiet", *arguments, error=OutputError).exception
+    with little_room():
+        error = run(train, corpus, "-o", tmp_path / "out", "--quiet", *arguments, error=OutputError).exception
     assert str(place) in str(error)
     assert "--cache DIR, or TMPDIR with --no-cache" in str(error)
     assert contents(place) == {}
@@ -167,8 +173,7 @@ def test_standard_input_that_finds_no_room_is_one_line(tmp_path, monkeypatch, li
     place.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(place))
     child = subprocess.Popen([sys.executable, "-c", f"open({str(pipe)!r}, 'w').write('a b c d\\n' * 3000)"])
-    little_room()
-    with pytest.raises(OutputError, match=f"copy of {pipe}: .*: set TMPDIR"):
+    with little_room(), pytest.raises(OutputError, match=f"copy of {pipe}: .*: set TMPDIR"):
         count_words([pipe], CorpusOptions(1, max_vocab_size=100))
     child.wait()
     assert contents(place) == {}
