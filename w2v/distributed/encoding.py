@@ -46,6 +46,8 @@ from w2v.errors import ConfigError, DeviceError
 # How often a task is run again whose worker died.
 _RETRIES = 3
 _LOOK_SECONDS = 0.2
+# How long tasks that were told to end are waited for.
+_END_SECONDS = 30
 # Parts that words are shared out into, at most: each shard has a run of words for each.
 _MOST_PARTS = 256
 
@@ -123,9 +125,10 @@ class RayWorkers:
         for reference in references:
             # Ray has an error for a task that has just ended.
             with suppress(self._ray.exceptions.RayError, ValueError, TypeError):
-                self._ray.cancel(reference, force=True)
+                # Not by force: of a task that ends at that moment Ray 2.60 then finds no record, and aborts the driver.
+                self._ray.cancel(reference)
         if references:
-            self._ray.wait(references, num_returns=len(references), timeout=5)
+            self._ray.wait(references, num_returns=len(references), timeout=_END_SECONDS)
 
 
 def encode_corpus_sharded(

@@ -14,7 +14,7 @@ import numpy as np
 
 from w2v import __version__
 from w2v.config import TrainConfig
-from w2v.errors import ConfigError, OutputError, TrainingError
+from w2v.errors import ConfigError, OutputError, TrainingError, W2VError
 from w2v.training.callbacks import TrainingCallback
 from w2v.training.checkpoint import Checkpoint, CheckpointFolder
 from w2v.training.run import RunState, TrainingRun
@@ -252,7 +252,7 @@ class Checkpoints(TrainingCallback):
             if self._saved != self._run.state():
                 self._save(self._run)
             left = self._what_is_left()
-        except OutputError as failure:
+        except W2VError as failure:
             left = f"{failure}; {self._what_is_left()}"
         if interrupted:
             error.args = (left,)
