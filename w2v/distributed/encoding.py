@@ -125,7 +125,7 @@ class RayWorkers:
         for reference in references:
             # Ray has an error for a task that has just ended.
             with suppress(self._ray.exceptions.RayError, ValueError, TypeError):
-                # Not by force: of a task that ends at that moment Ray 2.60 then finds no record, and aborts the driver.
+                # Not by force: of a task that ends at that moment Ray 2.60 has no record, and aborts the driver.
                 self._ray.cancel(reference)
         if references:
             self._ray.wait(references, num_returns=len(references), timeout=_END_SECONDS)
