@@ -201,7 +201,8 @@ def test_a_pause_is_asked_for_between_two_rounds():
         await coordinator.ask_pause()
         found = await asyncio.gather(*(coordinator.arrive(rank, 1, EpochReport(), False) for rank in range(2)))
         assert all(meeting.whole and meeting.pause for meeting in found)
-        assert await coordinator.pausing_after() == 1
+        assert await coordinator.is_pausing_after(1)
+        assert not await coordinator.is_pausing_after(2)
         waiting = [asyncio.create_task(coordinator.pause(0))]
         await asyncio.sleep(0.01)
         assert (await coordinator.status())[1] == 0
@@ -210,7 +211,8 @@ def test_a_pause_is_asked_for_between_two_rounds():
         assert (await coordinator.status())[1] == 1
         await coordinator.go_on()
         await asyncio.gather(*waiting)
-        assert await coordinator.pausing_after() == 0
+        # Before the first round nobody pauses, whatever the number says.
+        assert not any([await coordinator.is_pausing_after(number) for number in (0, 1)])
         # The last round of an epoch covers all, and nobody waits after it.
         await coordinator.ask_pause()
         found = await asyncio.gather(*(coordinator.arrive(rank, 2, EpochReport(), True) for rank in range(2)))

@@ -175,7 +175,7 @@ class ReplicatedBackend:
             self._actors.result(self._actors.start(rank, name, *arguments))
         self._actors.renew_group(rank)
         self._say(f"replica {rank} died: another one goes on from round {number} of {self._rounds} of this epoch")
-        paused = self._actors.meet("pausing_after") == number
+        paused = self._actors.meet("is_pausing_after", number)
         successor = replace(plan, first_round=number + 1, start=report, paused=paused)
         return self._actors.start(rank, "train_epoch", successor)
 

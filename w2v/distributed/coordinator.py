@@ -100,9 +100,9 @@ class Coordinator:
         """The members' latest reports, and where all of them pause, the round after which they do; else 0."""
         return list(self._reports), self._paused_after if len(self._paused) == self._members else 0
 
-    async def pausing_after(self) -> int:
-        """The round after which members wait, or are about to, until they are let go; else 0."""
-        return self._paused_after
+    async def is_pausing_after(self, number: int) -> bool:
+        """Whether members wait, or are about to, after round ``number``, until they are let go."""
+        return self._paused_after == number > 0
 
     async def report_at(self, rank: int, number: int) -> EpochReport:
         """A member's report as it arrived at a round."""
