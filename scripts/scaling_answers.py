@@ -34,11 +34,11 @@ TOKENS_PER_SENTENCE = 18.4  # of the text that FITTED is of
 
 def job_of(objective: str, counts: np.ndarray, size: int, words: float | None, sync_words: float | None) -> Job:
     """What is trained; counts: (V,) falling; words, sync_words: None for the defaults."""
-    from w2v.distributed.rounds import SYNC_WORDS as DEFAULT
+    from w2v.config import TrainConfig
 
     words = words or 1000.0 * counts.size
     arrays = matrices(objective, counts, size)
-    job = Job(objective, counts.size, size, words, sync_words or DEFAULT, arrays)
+    job = Job(objective, counts.size, size, words, sync_words or TrainConfig.sync_words, arrays)
     if objective in ("ns", "hs"):
         return replace(job, dots=stream(objective, counts, size, COLUMN_BATCH).dots, batch_words=COLUMN_BATCH)
     batch, inputs = batch_of(objective, counts, size)

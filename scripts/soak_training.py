@@ -18,7 +18,7 @@ from soak_checks import (
     require_unchanged,
     same_vectors,
 )
-from soak_commands import LONGEST, NOTHING, BrokenError
+from soak_commands import LONGEST, NOTHING, BrokenError, Ended
 from soak_kills import SIGNALS, check_stopped, is_there, killed_until_done
 from soak_place import KINDS, Operation
 
@@ -251,8 +251,12 @@ def text_changes(work: Operation) -> None:
     else:
         with text.open("r+b") as stream:
             stream.truncate(0 if change == "empties" else work.random.randrange(len(data) * 12))
-    ended = running.wait().check(0, 1)
-    work.outcome("reported" if ended.code else "trained all the same")
+    reported_or_trained(work, running.wait().check(0, 1), "reported")
+
+
+def reported_or_trained(work: Operation, ended: Ended, reported: str) -> None:
+    """A run on what was damaged or changed: a sound model, or none; reported: the outcome where it said what was."""
+    work.outcome(reported if ended.code else "trained all the same")
     if ended.code == 0:
         require_sound(work.output)
     elif work.output.exists():

@@ -540,12 +540,16 @@ def text(tmp_path: Path) -> Path:
     return path
 
 
+def environment() -> dict[str, str]:
+    """In which the command is this checkout's."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+
+
 def w2v(*arguments: object) -> subprocess.CompletedProcess:
     """Run the command from this checkout."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
     return subprocess.run(
         [sys.executable, "-m", "w2v", *map(str, arguments)],
-        env=environment, cwd=ROOT, capture_output=True, text=True, timeout=300,
+        env=environment(), cwd=ROOT, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
 
 
@@ -572,10 +576,9 @@ def test_the_command_goes_on_where_a_signal_stopped_it(text, tmp_path, objective
     out, metrics = tmp_path / "model", tmp_path / "metrics.jsonl"
     options = ("--device", "cuda", "--objective", objective, "--vector-size", 50, "--min-count", 1, "--epochs", 2000)
     arguments = ("train", text, "-o", out, *options, "--metrics-jsonl", metrics)
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
     process = subprocess.Popen(
         [sys.executable, "-m", "w2v", *map(str, arguments)],
-        env=environment,
+        env=environment(),
         cwd=ROOT,
         stderr=subprocess.PIPE,
         text=True,

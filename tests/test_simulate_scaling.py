@@ -320,7 +320,7 @@ def test_the_command_says_what_it_assumes(script, tmp_path):
     assert float(rows[0]["efficiency"]) == 1
     record = json.loads(output.read_text())
     assert record["figures"] == "simulated"
-    assert record["predictions"][2]["rounds"] == rounds_per_epoch(10**8, 8)
+    assert record["predictions"][2]["rounds"] == rounds_per_epoch(10**8, 8, TrainConfig.sync_words)
     assert {row["workers"] for row in record["staleness"]} == {2, 8}
     assert len(record["assumptions"]) >= 8
 

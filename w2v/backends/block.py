@@ -13,6 +13,7 @@ from w2v.backends.base import NO_PAUSES, EpochReport, Pauses
 from w2v.backends.block_step import Array, BlockModel, Operations
 from w2v.config import TrainConfig
 from w2v.cores import available_cores
+from w2v.corpus.heldout import sentence_marks
 from w2v.kernels.random import STREAM_INITIAL, epoch_key
 from w2v.kernels.stream_cpu import keep_thresholds
 from w2v.kernels.tables_cpu import fill_uniform
@@ -22,9 +23,6 @@ from w2v.objectives.block_softmax import BlockObjective
 
 # Words that are to be left of the batch that compiles everything; and how many it takes at most to get there.
 COMPILED_WORDS, MOST_COMPILED = 16, 1 << 16
-
-# Ids that are looked at together: the corpus may be larger than the memory.
-_COUNTED = 1 << 22
 
 
 @dataclass
@@ -150,9 +148,7 @@ class BlockBackend:
         return self._planned[1]
 
     def _plan(self, ids: np.ndarray) -> int:
-        sentences = sum(
-            int(np.count_nonzero(ids[begin : begin + _COUNTED] < 0)) for begin in range(0, ids.size, _COUNTED)
-        )
+        sentences = sentence_marks(ids)
         shape = CorpusShape(self.objective.counts, ids.size - sentences, sentences)
         config = self.config
         if config.batch_pairs is None:

@@ -48,14 +48,11 @@ def _warn(line: str) -> None:
 @contextmanager
 def _cluster(config: "TrainConfig", address: str, clock: "PhaseClock") -> Iterator["Cluster | None"]:
     """Ray, for the encoding and the training, where replicas were asked for."""
-    if config.replicas is None:
-        yield None
-        return
-    from w2v.distributed.cluster import running_cluster
+    from w2v.distributed.cluster import cluster_if_asked
 
     with ExitStack() as held:
         with clock.phase("compile"):
-            cluster = held.enter_context(running_cluster(address, config))
+            cluster = held.enter_context(cluster_if_asked(address, config))
         yield cluster
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from w2v.backends.base import EpochReport
 from w2v.config import TrainConfig
+from w2v.distributed.cluster import first_line
 from w2v.distributed.communicators import Communicator, NcclCommunicator, ObjectStoreCommunicator
 from w2v.distributed.coordinator import Adder, Coordinator, Meeting
 from w2v.distributed.replica import Replica
@@ -153,8 +154,3 @@ class Actors:
         """End them all."""
         for actor in (*self.replicas, *self._adders, self.coordinator):
             self._ray.kill(actor)
-
-
-def first_line(error: BaseException) -> str:
-    """Of what Ray has to say."""
-    return str(error).strip().partition("\n")[0] or type(error).__name__

@@ -103,6 +103,16 @@ def _given(replicas: int | str | None) -> int:
     return replicas if isinstance(replicas, int) else 1
 
 
+@contextmanager
+def cluster_if_asked(address: str, config: TrainConfig, shape: CorpusShape | None = None) -> Iterator[Cluster | None]:
+    """``running_cluster`` where ``config`` asks for replicas, else None."""
+    if config.replicas is None:
+        yield None
+        return
+    with running_cluster(address, config, shape) as cluster:
+        yield cluster
+
+
 def _connect(ray: ModuleType, address: str, config: TrainConfig, shape: CorpusShape | None) -> bool:
     """Whether a Ray of our own was started."""
     if address == "local":
@@ -124,7 +134,7 @@ def _connect(ray: ModuleType, address: str, config: TrainConfig, shape: CorpusSh
         ray.init(address=address, **_QUIET)
     except _FAILURES as error:
         raise DeviceError(
-            f"no Ray cluster answers at {address} ({_first_line(error)}): check --ray-address, or start one with "
+            f"no Ray cluster answers at {address} ({first_line(error)}): check --ray-address, or start one with "
             "`ray start --head`"
         ) from error
     return False
@@ -149,7 +159,7 @@ def _start(ray: ModuleType, config: TrainConfig, shape: CorpusShape | None) -> N
             **_QUIET,
         )
     except _FAILURES as error:
-        raise DeviceError(f"Ray does not start on this computer: {_first_line(error)}") from error
+        raise DeviceError(f"Ray does not start on this computer: {first_line(error)}") from error
 
 
 def _for_arrays(config: TrainConfig, shape: CorpusShape | None, replicas: int) -> int:
@@ -175,5 +185,6 @@ class _WithoutRaylet:
         return getattr(self._stream, name)
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """Of what Ray has to say."""
     return str(error).strip().partition("\n")[0] or type(error).__name__

@@ -25,6 +25,7 @@ from w2v.corpus.encoded import IDS
 from w2v.corpus.options import CorpusOptions
 from w2v.distributed.shards import Shard
 from w2v.errors import CorpusError, OutputError
+from w2v.vectors.arrays import load_array
 
 if TYPE_CHECKING:
     from w2v.corpus.passes import TextPass
@@ -257,7 +258,7 @@ def look_up_shard(job: Job, shard: Shard, stamps: Sequence[list | None]) -> tupl
     with written(job.folder):
         _save(job, name, "sizes", np.array(looking.sizes, np.int64).reshape(-1, 2))
     final = np.empty(len(words), np.int32)
-    final[looking.rows] = np.load(job.file(f"{VOCABULARY}.npy"))
+    final[looking.rows] = load_array(_present(job.file(f"{VOCABULARY}.npy")), mmap=False)
     counted = _counted(name, shard, looking, compiled)
     return counted, int(looking.table.counts.sum()), _number(job, counted, final)
 
@@ -370,8 +371,7 @@ def _save(job: Job, name: str, kind: str, array: np.ndarray) -> None:
 def _load(job: Job, name: str, kind: str) -> np.ndarray:
     """Mapped: a task may want a part alone."""
     path = _present(job.file(f"{name}.{kind}.npy"))
-    array = np.load(path, mmap_mode="r" if os.path.getsize(path) > _READ else None)
-    return array
+    return load_array(path, mmap=os.path.getsize(path) > _READ)
 
 
 def _present(path: Path) -> Path:

@@ -39,6 +39,7 @@ from w2v.corpus.options import CorpusOptions
 from w2v.corpus.sources import Source, find_sources
 from w2v.corpus.vocabulary import Vocabulary
 from w2v.distributed import counting
+from w2v.distributed.cluster import first_line
 from w2v.distributed.counting import VOCABULARY, Counted, Job, Numbered
 from w2v.distributed.shards import LEAST_SHARD, cut_into_shards
 from w2v.errors import ConfigError, DeviceError
@@ -115,9 +116,9 @@ class RayWorkers:
                 ) from None
             raise cause from None
         except errors.RayError as error:
-            reason = str(error).strip().partition("\n")[0] or type(error).__name__
             raise DeviceError(
-                f"a process that encodes text died {_RETRIES + 1} times ({reason}): is there enough memory?"
+                f"a process that encodes text died {_RETRIES + 1} times ({first_line(error)}): "
+                "is there enough memory?"
             ) from error
 
     def _cancel(self, references: list[Any]) -> None:

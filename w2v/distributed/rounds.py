@@ -11,12 +11,10 @@ import math
 
 #: Rows of the smallest round.
 FEWEST_ROWS = 1024
-#: Words that a replica trains between two rounds, before sub-sampling, unless asked for otherwise.
-SYNC_WORDS = 100_000
 
 
-def rounds_per_epoch(words: int, replicas: int, sync_words: int = SYNC_WORDS) -> int:
-    """Number of rounds of an epoch over ``words`` words."""
+def rounds_per_epoch(words: int, replicas: int, sync_words: int) -> int:
+    """Number of rounds of an epoch over ``words`` words, of which a replica trains ``sync_words`` between two."""
     return max(1, math.ceil(words / replicas / sync_words))
 
 

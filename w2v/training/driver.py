@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -17,6 +17,7 @@ from w2v.backends import Backend, choose_device, device_memory_in_use, make_back
 from w2v.config import TrainConfig
 from w2v.cores import available_cores
 from w2v.corpus.heldout import compile_split, sentence_marks, split_heldout
+from w2v.distributed.cluster import Cluster, cluster_if_asked
 from w2v.errors import DeviceError
 from w2v.objectives import CorpusShape, make_objective, resolve_for_corpus
 from w2v.objectives.heldout_pairs import target_counts, unigram_nll
@@ -29,7 +30,6 @@ from w2v.training.same_run import MAY_CHANGE, corpus_facts
 
 if TYPE_CHECKING:
     from w2v.corpus import EncodedCorpus
-    from w2v.distributed.cluster import Cluster
 
 
 @dataclass
@@ -101,8 +101,7 @@ def train(
 
     checkpoints: where the run is saved, and what it goes on from; the seconds of all its parts count together.
     ray_address: of the cluster that replicas run in (see ``w2v/distributed/cluster.py``); cluster: the one that they
-    run in, where it is open already. say: gets lines for people
-    about how the training runs.
+    run in, where it is open already. say: gets lines for people about how the training runs.
 
     Held-out sentences count in the vocabulary and its tables, and nowhere else in training; choosing them counts as
     encoding, their loss as evaluation.
@@ -124,7 +123,7 @@ def train(
     with ExitStack() as held:
         with clock.phase("compile"):
             shape = CorpusShape(corpus.vocabulary.counts, tokens, corpus.sentences - heldout.sentences)
-            cluster = cluster or held.enter_context(_cluster(config, shape, ray_address))
+            cluster = cluster or held.enter_context(cluster_if_asked(ray_address, config, shape))
             device = choose_device(config.device) if cluster is None else cluster.choose_device(config.device)
             if resumed is None:
                 config = resolve_for_corpus(config, shape, device, say)
@@ -204,18 +203,6 @@ class HeldOut:
         """ids: (N,) int32, −1 after each sentence."""
         self.sentences = sentence_marks(ids)
         self.tokens = ids.size - self.sentences
-
-
-@contextmanager
-def _cluster(config: TrainConfig, shape: CorpusShape, address: str) -> Iterator[Cluster | None]:
-    """Ray, where replicas were asked for."""
-    if config.replicas is None:
-        yield None
-        return
-    from w2v.distributed.cluster import running_cluster
-
-    with running_cluster(address, config, shape) as cluster:
-        yield cluster
 
 
 def _backend(

@@ -95,9 +95,7 @@ class TrainingRun:
     @property
     def epochs_done(self) -> float:
         """Epochs that have been trained, with the fraction of the present one."""
-        if len(self.reports) > self.epoch:
-            return float(len(self.reports))
-        return self.epoch + min(1.0, self.report.words / max(1, self.tokens))
+        return self.done_at(self.state())
 
     @property
     def totals(self) -> EpochReport:
@@ -132,7 +130,10 @@ class TrainingRun:
 
     def require_finite(self) -> None:
         """Raise TrainingError where a parameter is not finite, or so large that its square is not."""
-        check_finite(self._backend, self.epoch)
+        for name in self._backend.unsound_parameters():
+            raise TrainingError(
+                f"{name} stopped being finite in epoch {self.epoch + 1}: lower --alpha (no model was saved)"
+            )
 
     def vectors(self) -> KeyedVectors:
         """A copy of the input vectors as they are, with words and counts; inside ``on_report`` they are in motion."""
@@ -233,9 +234,3 @@ class TrainingRun:
                 while points and points[-1] <= done + _ROUNDING:
                     points.pop()
                 callback.on_point(self)
-
-
-def check_finite(backend: Backend, epoch: int) -> None:
-    """Raise TrainingError where a parameter is not finite, or so large that its square is not."""
-    for name in backend.unsound_parameters():
-        raise TrainingError(f"{name} stopped being finite in epoch {epoch + 1}: lower --alpha (no model was saved)")
