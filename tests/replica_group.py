@@ -91,23 +91,22 @@ class Group:
 
     # ---- The meeting point. ----
 
-    def arrive(self, *arguments: object) -> Any:
-        return self.loop.wait(self.coordinator.arrive(*arguments))
+    def pause(self, *arguments: object) -> None:
+        self.loop.wait(self.coordinator.pause(*arguments))
 
-    def pause(self, rank: int) -> None:
-        self.loop.wait(self.coordinator.pause(rank))
-
-    def tell(self, rank: int, report: EpochReport) -> None:
-        self.loop.wait(self.coordinator.tell(rank, report))
+    def tell(self, *arguments: object) -> None:
+        self.loop.wait(self.coordinator.tell(*arguments))
 
     # ---- Training. ----
 
     def begin(self, rounds: int) -> EpochPlan:
-        reports = [EpochReport() for _ in range(self.members)]
-        self.loop.wait(self.coordinator.begin_epoch(reports, 1))
+        starts = (EpochReport(),) * self.members
+        self.loop.wait(self.coordinator.begin_epoch(starts))
         for adder in self.adders:
             self.loop.wait(adder.begin_epoch())
-        return EpochPlan(0, rounds, 1, lambda share: 0.05 * (1 - share), EpochReport())
+        with ThreadPoolExecutor(self.members) as pool:
+            list(pool.map(Replica.enter, self.replicas))
+        return EpochPlan(0, rounds, 1, lambda share: 0.05 * (1 - share), starts)
 
     def train_epoch(self, rounds: int, number: int = 0) -> list[EpochReport]:
         plan = replace(self.begin(rounds), number=number)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -20,6 +21,7 @@ from w2v.distributed import averaging
 from w2v.distributed.averaging import RowAverager
 from w2v.distributed.communicators import GroupBroken, NcclCommunicator, SingleCommunicator
 from w2v.distributed.coordinator import Adder, Coordinator
+from w2v.distributed.notes import read_notes, write_note
 from w2v.distributed.rounds import FEWEST_ROWS, rounds_per_epoch, rows_of_round
 from w2v.errors import CorpusError
 from w2v.objectives import CorpusShape, make_objective, resolve_for_corpus
@@ -115,6 +117,13 @@ class Together:
         return Member()
 
 
+class _NotNumpy:
+    """Its functions under another name."""
+
+    def __getattr__(self, name: str):
+        return getattr(np, name)
+
+
 def average(start: dict, changes: list[dict], rows: dict, hot_last=frozenset()) -> tuple[list[dict], Together]:
     group = Together(len(changes))
     members = [{name: array.copy() for name, array in start.items()} for _ in changes]
@@ -171,64 +180,96 @@ def test_only_the_most_used_rows_are_averaged(hot_last):
 
 def test_a_round_of_no_rows_moves_nothing():
     parameters = {"matrix": np.ones((3, 2), np.float32)}
-    RowAverager(parameters).average({"matrix": 0}, SingleCommunicator())
+    note = np.array([1.0, 2.0], np.float32)
+    assert (RowAverager(parameters).average({"matrix": 0}, SingleCommunicator(), note) == note).all()
     assert (parameters["matrix"] == 1).all()
+
+
+def test_all_rows_of_a_round_and_the_notes_are_one_sum():
+    rng = np.random.default_rng(3)
+    parameters = {"a": rng.random((7, 3)).astype(np.float32), "b": rng.random(5).astype(np.float32)}
+    group = Together(2)
+    averagers = [RowAverager({name: array.copy() for name, array in parameters.items()}) for _ in range(2)]
+    with ThreadPoolExecutor(2) as pool:
+        rows = {"a": 4, "b": 5}
+        notes = np.array([[1, 0, 3], [0, 4, 3]], np.float32)
+        found = list(pool.map(lambda rank: averagers[rank].average(rows, group.of(rank), notes[rank]), range(2)))
+    assert [note.tolist() for note in found] == [[1, 4, 6]] * 2
+    assert group.calls == 1
+    assert group.parts[0].shape == (4 * 4 + 5 * 2 + 3,)
+
+
+@pytest.mark.parametrize("columns", [1, 3, 16, 100])
+def test_the_loops_of_the_cpu_are_the_expressions_of_the_gpu(columns):
+    """Rows as views of wider ones, as padded parameters are; NumPy stands in for CuPy."""
+    rng = np.random.default_rng(columns)
+    reference = rng.normal(size=(40, columns)).astype(np.float32)
+    found = []
+    for xp in (np, _NotNumpy()):
+        values = np.zeros((40, columns + 2), np.float32)[:, :columns]
+        values[:] = reference
+        values[::3] += 1
+        values[5, -1], values[7, 0] = np.nan, np.inf
+        known, packed = reference.copy(), np.full((40, columns + 1), 9, np.float32)
+        piece = averaging._Piece(values, known, slice(0, 40))
+        piece.pack(xp, packed)
+        packs = packed.copy()
+        packed[::2] *= 2
+        piece.unpack(xp, packed)
+        found.append((packs, values.copy(), known))
+    for ours, theirs in zip(*found, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
 
 
 # ---- Meeting. ----
 
 
-def test_members_go_on_together():
+def test_the_coordinator_knows_the_latest_reports():
     async def meet() -> None:
         coordinator = Coordinator(2)
-        await coordinator.begin_epoch([EpochReport(), EpochReport()], 1)
-        first = asyncio.create_task(coordinator.arrive(0, 1, EpochReport(position=5), False))
-        await asyncio.sleep(0.01)
-        assert not first.done()
-        second = await coordinator.arrive(1, 1, EpochReport(position=6), False)
-        assert await first == second
-        assert not second.whole
-        assert await coordinator.report_at(0, 1) == EpochReport(position=5)
-        assert await coordinator.report_at(1, 0) == EpochReport()
+        await coordinator.begin_epoch([EpochReport(position=1), EpochReport(position=2)])
+        for position in (50, 85):
+            await coordinator.tell(0, EpochReport(position=position))
+        assert (await coordinator.status())[0] == [EpochReport(position=85), EpochReport(position=2)]
 
     asyncio.run(meet())
 
 
-def test_a_pause_is_asked_for_between_two_rounds():
+def test_notes_are_exact_whatever_the_members_say():
+    rng = np.random.default_rng(5)
+    reports = [
+        EpochReport(
+            loss=float(rng.normal() * 10.0 ** rng.integers(-300, 300)),
+            pairs=int(rng.integers(1 << 62)),
+            kept_words=int(rng.integers(1 << 20)),
+            words=(1 << 63) - 1,
+            learning_rate=float(rng.random()),
+            position=int(rng.integers(1 << 40)),
+        )
+        for _ in range(5)
+    ]
+    for asks in (None, 0, 4):
+        notes = [write_note(5, rank, report, rank == asks) for rank, report in enumerate(reports)]
+        assert read_notes(sum(notes)) == (tuple(reports), asks is not None)
+
+
+def test_all_pause_after_one_round_until_they_are_let_go():
     async def meet() -> None:
         coordinator = Coordinator(2)
-        await coordinator.begin_epoch([EpochReport()] * 2, 1)
-        await coordinator.ask_pause()
-        found = await asyncio.gather(*(coordinator.arrive(rank, 1, EpochReport(), False) for rank in range(2)))
-        assert all(meeting.whole and meeting.pause for meeting in found)
-        assert await coordinator.is_pausing_after(1)
-        assert not await coordinator.is_pausing_after(2)
-        waiting = [asyncio.create_task(coordinator.pause(0))]
-        await asyncio.sleep(0.01)
-        assert (await coordinator.status())[1] == 0
-        waiting.append(asyncio.create_task(coordinator.pause(1)))
-        await asyncio.sleep(0.01)
-        assert (await coordinator.status())[1] == 1
-        await coordinator.go_on()
-        await asyncio.gather(*waiting)
-        # Before the first round nobody pauses, whatever the number says.
-        assert not any([await coordinator.is_pausing_after(number) for number in (0, 1)])
-        # The last round of an epoch covers all, and nobody waits after it.
-        await coordinator.ask_pause()
-        found = await asyncio.gather(*(coordinator.arrive(rank, 2, EpochReport(), True) for rank in range(2)))
-        assert all(meeting.whole and not meeting.pause for meeting in found)
-
-    asyncio.run(meet())
-
-
-def test_a_successor_arrives_again_and_is_told_the_same():
-    async def meet() -> None:
-        coordinator = Coordinator(2)
-        await coordinator.begin_epoch([EpochReport()] * 2, 1)
-        told = await asyncio.gather(*(coordinator.arrive(rank, 1, EpochReport(), False) for rank in range(2)))
-        assert await coordinator.arrive(1, 1, EpochReport(), False) == told[0]
-        await coordinator.renew_group("new")
-        assert (await coordinator.arrive(0, 1, EpochReport(), False)).group == "new"
+        await coordinator.begin_epoch([EpochReport()] * 2)
+        for number in (3, 7):
+            waiting = [asyncio.create_task(coordinator.pause(0, number, EpochReport(position=5)))]
+            await asyncio.sleep(0.01)
+            assert (await coordinator.status())[1] == 0
+            waiting.append(asyncio.create_task(coordinator.pause(1, number, EpochReport(position=6))))
+            await asyncio.sleep(0.01)
+            assert await coordinator.status() == ([EpochReport(position=5), EpochReport(position=6)], number)
+            await coordinator.go_on(number)
+            await asyncio.wait_for(asyncio.gather(*waiting), 10)
+            assert (await coordinator.status())[1] == 0
+            # A successor that comes to the same pause afterwards does not wait for what was said already.
+            await asyncio.wait_for(coordinator.pause(1, number, EpochReport(position=6)), 10)
+            assert (await coordinator.status())[1] == 0
 
     asyncio.run(meet())
 
@@ -300,10 +341,10 @@ class Death(Exception):
     """Of a replica."""
 
 
-@pytest.mark.parametrize("moment", ["training", "arrived", "added"])
+@pytest.mark.parametrize("moment", ["training", "told", "added"])
 @pytest.mark.parametrize("rounds", [4, 6])
 def test_a_successor_takes_the_place_of_a_member_that_died(corpus, moment, rounds):
-    """While it trains for the third round, after it said that it was there, or after others have its sums."""
+    """While it trains for the third round, after it said where it is, or after others have its sums."""
     group = Group(resolved(corpus), corpus, 3)
     plan = group.begin(rounds)
     victim = group.replicas[1]
@@ -315,7 +356,7 @@ def test_a_successor_takes_the_place_of_a_member_that_died(corpus, moment, round
         hold(number, *arguments)
 
     def dying_average(number, *arguments):
-        if number == 3 and moment == "arrived":
+        if number == 3 and moment == "told":
             raise Death
         average_rows(number, *arguments)
         if number == 3:
@@ -326,14 +367,15 @@ def test_a_successor_takes_the_place_of_a_member_that_died(corpus, moment, round
         running = [pool.submit(replica.train_epoch, plan) for replica in group.replicas]
         with pytest.raises(Death):
             running[1].result(60)
-        number, parameters = max((group.replicas[rank].last_round() for rank in (0, 2)), key=lambda found: found[0])
-        assert number in ((2,) if moment != "added" else (2, 3, 4))
+        ahead = max((group.replicas[rank].standing() for rank in (0, 2)), key=lambda standing: standing.number)
+        assert ahead.number in ((2,) if moment != "added" else (2, 3, 4))
         successor = group.replica(1)
-        successor.load_parameters(parameters, number)
-        report = group.loop.wait(group.coordinator.report_at(1, number))
-        assert 0 < report.position < len(group.parts[1].open())
+        successor.load_parameters(ahead.parameters)
+        assert 0 < ahead.reports[1].position < len(group.parts[1].open())
         group.replicas[1] = successor
-        running[1] = pool.submit(successor.train_epoch, replace(plan, first_round=number + 1, start=report))
+        running[1] = pool.submit(
+            successor.train_epoch, replace(plan, first_round=ahead.number + 1, starts=ahead.reports)
+        )
         reports = [future.result(60) for future in running]
     assert sum(report.words for report in reports) == corpus.tokens
     first, *others = (replica.parameters() for replica in group.replicas)
@@ -444,29 +486,125 @@ def test_a_broken_group_of_nccl_is_told():
             waiting.result(10)
 
 
-def test_replicas_hold_a_round_again_where_their_group_broke(corpus):
-    """The sums of a round fail once in all members; with a new group they go through."""
-    group = Group(resolved(corpus), corpus, 2)
-    failed = set()
-    for replica in group.replicas:
-        inner = replica._communicator
+class Breaking:
+    """An exchange between threads that breaks when a member dies, as NCCL does; ``held``: sums that some have got."""
 
-        class Fragile:
-            xp = np
+    def __init__(self, members: int) -> None:
+        self.members, self.groups = members, {}
 
-            def __init__(self, rank, inner):
-                self.rank, self.inner = rank, inner
+    def of(self, rank: int) -> BreakingMember:
+        return BreakingMember(self, rank)
 
-            def begin_round(self, number, known):
-                if number == 2 and self.rank not in failed:
-                    failed.add(self.rank)
-                    raise GroupBroken
-                self.inner.begin_round(number, known)
 
-            def sum(self, values):
-                return self.inner.sum(values)
+class BreakingMember:
+    xp = np
 
-        replica._communicator = Fragile(replica.rank, inner)
-    reports = group.train_epoch(4)
-    assert failed == {0, 1}
+    def __init__(self, exchange: Breaking, rank: int) -> None:
+        self.exchange, self.rank, self.barrier, self.joined = exchange, rank, None, "nothing"
+        self.late_in = None  # the number of a round whose sum does not get here any more
+
+    def begin_round(self, number, group):
+        self.number = number
+        if group != self.joined:
+            fresh = (threading.Barrier(self.exchange.members, timeout=30), {})
+            self.barrier, self.parts = self.exchange.groups.setdefault(group, fresh)
+            self.joined = group
+            self._wait()
+
+    def sum(self, values):
+        self.parts[self.rank] = values.copy()
+        self._wait()
+        total = sum(self.parts[rank] for rank in sorted(self.parts))
+        self._wait()
+        if self.number == self.late_in:
+            self.late_in = None
+            while not self.barrier.broken:
+                time.sleep(0.001)
+            raise GroupBroken
+        return total
+
+    def abort(self):
+        self.barrier.abort()
+        return True
+
+    def _wait(self):
+        try:
+            self.barrier.wait()
+        except threading.BrokenBarrierError as error:
+            raise GroupBroken from error
+
+
+@pytest.mark.parametrize(("dies_in", "late"), [(1, False), (3, False), (6, False), (1, True), (3, True), (5, True)])
+def test_a_broken_group_goes_on_with_a_successor(corpus, dies_in, late):
+    """A member dies before a round, or with its sum on the way: one of the others has held it, the other has not."""
+    exchange, rounds = Breaking(3), 6
+    group = Group(resolved(corpus), corpus, 3, communicator=lambda rank: lambda members: exchange.of(rank))
+    plan = group.begin(rounds)
+    victim, dead = group.replicas[1], threading.Event()
+    average_rows = victim._average
+
+    def dying(number, *arguments):
+        if number == dies_in + late:
+            dead.set()
+            raise Death
+        average_rows(number, *arguments)
+
+    victim._average = dying
+    if late:
+        group.replicas[2]._communicator.late_in = dies_in
+    with ThreadPoolExecutor(3) as pool:
+        running = [pool.submit(replica.train_epoch, plan) for replica in group.replicas]
+        with pytest.raises(Death):
+            running[1].result(60)
+        survivors = [group.replicas[rank] for rank in (0, 2)]
+        for survivor in survivors:
+            survivor.abort()
+        standings = [survivor.standing() for survivor in survivors]
+        assert [standing.number for standing in standings] == [dies_in + late - 1, dies_in - 1]
+        ahead = standings[0]
+        successor = group.replica(1)
+        successor.load_parameters(ahead.parameters)
+        for replica in (survivors[0], successor, survivors[1]):
+            replica.join("new", ahead)
+        group.replicas[1] = successor
+        running[1] = pool.submit(
+            successor.train_epoch, replace(plan, first_round=ahead.number + 1, starts=ahead.reports)
+        )
+        reports = [future.result(60) for future in running]
     assert sum(report.words for report in reports) == corpus.tokens
+    first, *others = (replica.parameters() for replica in group.replicas)
+    for other in others:
+        for name, array in first.items():
+            np.testing.assert_array_equal(other[name], array)
+
+
+@pytest.mark.parametrize("asked_in", [1, 4, 5])
+def test_one_that_is_asked_to_pause_tells_the_others_in_the_sum(corpus, asked_in):
+    """All of them pause after the next one, which covers every row: with the same parameters; not after the last."""
+    rounds = 6
+    group = Group(resolved(corpus), corpus, 3)
+    plan = group.begin(rounds)
+    asked, average_rows = group.replicas[2], group.replicas[2]._average
+
+    def asking(number, *arguments):
+        if number == asked_in:
+            asked.ask_pause()
+        average_rows(number, *arguments)
+
+    asked._average = asking
+    found = []
+    with ThreadPoolExecutor(3) as pool:
+        running = [pool.submit(replica.train_epoch, plan) for replica in group.replicas]
+        while not all(future.done() for future in running):
+            reports, paused = group.loop.wait(group.coordinator.status())
+            if paused:
+                assert [tuple(reports)] * 3 == [replica.standing().reports for replica in group.replicas]
+                found.append((paused, [replica.parameters() for replica in group.replicas]))
+                group.loop.wait(group.coordinator.go_on(paused))
+            time.sleep(0.001)
+        assert sum(future.result().words for future in running) == corpus.tokens
+    assert [paused for paused, _ in found] == ([asked_in + 1] if asked_in + 1 < rounds else [])
+    for _, (first, *others) in found:
+        for other in others:
+            for name, array in first.items():
+                np.testing.assert_array_equal(other[name], array)

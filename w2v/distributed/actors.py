@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
@@ -11,12 +12,12 @@ from w2v.backends.base import EpochReport
 from w2v.config import TrainConfig
 from w2v.distributed.cluster import first_line
 from w2v.distributed.communicators import Communicator, NcclCommunicator, ObjectStoreCommunicator
-from w2v.distributed.coordinator import Adder, Coordinator, Meeting
-from w2v.distributed.replica import Replica
+from w2v.distributed.coordinator import Adder, Coordinator
+from w2v.distributed.replica import Replica, Standing
 from w2v.errors import DeviceError
 
 Actor = Any
-# The driver asks a replica while it trains: for its last round, or to let go of a broken group.
+# The driver asks a replica while it trains: to pause, where it stands, or to let go of a broken group.
 _CALLS_AT_ONCE = 4
 
 
@@ -26,14 +27,11 @@ class _RemoteMeetingPoint:
     def __init__(self, ray: ModuleType, coordinator: Actor) -> None:
         self._ray, self._coordinator = ray, coordinator
 
-    def arrive(self, rank: int, number: int, report: EpochReport, last: bool) -> Meeting:
-        return self._ray.get(self._coordinator.arrive.remote(rank, number, report, last))
-
-    def pause(self, rank: int) -> None:
-        self._ray.get(self._coordinator.pause.remote(rank))
-
     def tell(self, rank: int, report: EpochReport) -> None:
         self._coordinator.tell.remote(rank, report)
+
+    def pause(self, rank: int, number: int, report: EpochReport) -> None:
+        self._ray.get(self._coordinator.pause.remote(rank, number, report))
 
 
 class ReplicaActor:
@@ -99,19 +97,26 @@ class Actors:
         """Put a new replica in the place of a dead one."""
         self.replicas[rank] = self._start(rank)
 
-    def begin_epoch(self, reports: list[EpochReport], first_round: int) -> None:
+    def begin_epoch(self, reports: Sequence[EpochReport]) -> None:
         """See ``Coordinator`` and ``Adder``."""
         self._ray.get([adder.begin_epoch.remote() for adder in self._adders])
-        self._ray.get(self.coordinator.begin_epoch.remote(reports, first_round))
+        self._ray.get(self.coordinator.begin_epoch.remote(reports))
 
     def meet(self, name: str, *arguments: object) -> Any:
         """A method of the coordinator's."""
         return self._ray.get(getattr(self.coordinator, name).remote(*arguments))
 
-    def renew_group(self, rank: int) -> None:
-        """Let the members form a new group, whose id the replica ``rank`` makes."""
-        if self._cuda:
-            self.meet("renew_group", self.replicas[rank].new_group.remote())
+    def form_group(self, maker: int, ahead: Standing) -> None:
+        """Let the replicas that live join a new group, whose id one of them makes; ahead: see ``Replica.join``."""
+        if not self._cuda:
+            return
+        group = self.result(self.replicas[maker].new_group.remote())
+        begins = self._ray.put(ahead)
+        for rank in range(len(self.replicas)):
+            try:
+                self.result(self.start(rank, "join", group, begins))
+            except self.dead:
+                continue  # it has its own turn
 
     def start(self, rank: int, name: str, *arguments: object) -> object:
         """Begin a call of a replica's method; its reference."""

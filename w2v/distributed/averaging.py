@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from w2v.distributed.communicators import Communicator
+from w2v.kernels.averaging_cpu import pack_changed_rows, unpack_means
 
 Array = Any
-# Rows that are packed at once, so that no copy of a whole matrix is made.
+# Of rows that are packed at once, so that no copy of a whole matrix is made.
 BLOCK_BYTES = 1 << 26
+_EMPTY = np.empty(0, np.float32)
 
 
 class RowAverager:
@@ -33,6 +35,7 @@ class RowAverager:
         self.lock = threading.Lock()
         self._parameters = dict(parameters)
         self._hot_last = hot_last
+        self._buffer: Array = None
         self.reference = {name: array.copy() for name, array in self._parameters.items()}
 
     def restart(self) -> None:
@@ -41,26 +44,94 @@ class RowAverager:
             for name, array in self._parameters.items():
                 self.reference[name][:] = array
 
-    def average(self, rows: Mapping[str, int], communicator: Communicator) -> None:
-        """Average the ``rows[name]`` most used rows of each array."""
-        for name, array in self._parameters.items():
-            count = rows[name]
-            first = len(array) - count if name in self._hot_last else 0
-            step = max(1, BLOCK_BYTES // max(1, array[:1].nbytes))
-            for begin in range(first, first + count, step):
-                part = slice(begin, min(begin + step, first + count))
-                self._average(array[part], self.reference[name][part], communicator)
+    def average(self, rows: Mapping[str, int], communicator: Communicator, note: np.ndarray = _EMPTY) -> np.ndarray:
+        """Average the ``rows[name]`` most used rows of each array; returns the sum of the replicas' notes, float32.
 
-    def _average(self, values: Array, reference: Array, communicator: Communicator) -> None:
-        """values, reference: views, both set to the mean."""
+        All of it is one array, the note at its end, of which there is one sum: or as few as BLOCK_BYTES allow.
+        """
         xp = communicator.xp
-        wide = values.reshape(len(values), -1)
-        known = reference.reshape(wide.shape)
-        packed = xp.empty((len(wide), wide.shape[1] + 1), np.float32)
-        packed[:, -1] = (wide != known).any(axis=1)
-        xp.multiply(wide, packed[:, -1:], out=packed[:, :-1])
+        *before, last = self._blocks(rows)
+        for block in before:
+            self._average(block, communicator, xp.empty(0, np.float32))
+        return np.array(self._average(last, communicator, xp.asarray(note)).tolist(), np.float32)
+
+    def _average(self, block: list[tuple[str, slice]], communicator: Communicator, note: Array) -> Array:
+        xp = communicator.xp
+        pieces = [_Piece(self._parameters[name], self.reference[name], part) for name, part in block]
+        size = sum(piece.size for piece in pieces)
+        packed = self._room(xp, size + note.size)
+        for piece, room in _divided(pieces, packed):
+            piece.pack(xp, room)
+        packed[size:] = note
         packed = communicator.sum(packed)
-        members = packed[:, -1:]
-        mean = xp.where(members > 0, packed[:, :-1] / xp.maximum(members, 1), known)
         with self.lock:
-            reference[:] = values[:] = mean.reshape(reference.shape)
+            for piece, sums in _divided(pieces, packed):
+                piece.unpack(xp, sums)
+        return packed[size:]
+
+    def _blocks(self, rows: Mapping[str, int]) -> list[list[tuple[str, slice]]]:
+        """What is summed at once: at least one block, of none where no row is asked for."""
+        blocks: list[list[tuple[str, slice]]] = [[]]
+        room = BLOCK_BYTES
+        for name, array in self._parameters.items():
+            each = max(1, array[:1].nbytes)
+            begin = len(array) - rows[name] if name in self._hot_last else 0
+            end = begin + rows[name]
+            while begin < end:
+                if room < each and blocks[-1]:
+                    blocks.append([])
+                    room = BLOCK_BYTES
+                count = min(end - begin, max(1, room // each))
+                blocks[-1].append((name, slice(begin, begin + count)))
+                begin, room = begin + count, room - count * each
+        return blocks
+
+    def _room(self, xp: Any, size: int) -> Array:
+        if self._buffer is None or self._buffer.size < size:
+            self._buffer = xp.empty(size, np.float32)
+        return self._buffer[:size]
+
+
+class _Piece:
+    """Rows of an array, as matrices."""
+
+    def __init__(self, values: Array, reference: Array, part: slice) -> None:
+        self._values, self._reference = _matrix(values[part]), _matrix(reference[part])
+        self.shape = (len(self._values), self._values.shape[1] + 1)
+        self.size = self.shape[0] * self.shape[1]
+
+    def pack(self, xp: Any, packed: Array) -> None:
+        """packed: (n, d + 1), rows that were changed and a 1 behind them; written."""
+        if xp is np:
+            pack_changed_rows(self._values, self._reference, packed)
+            return
+        packed[:, -1] = (self._values != self._reference).any(axis=1)
+        xp.multiply(self._values, packed[:, -1:], out=packed[:, :-1])
+
+    def unpack(self, xp: Any, packed: Array) -> None:
+        """packed: (n, d + 1), the sums."""
+        if xp is np:
+            unpack_means(_read_only(packed), self._values, self._reference)
+            return
+        members = packed[:, -1:]
+        means = packed[:, :-1] / xp.maximum(members, 1)
+        self._reference[:] = self._values[:] = xp.where(members > 0, means, self._reference)
+
+
+def _divided(pieces: list[_Piece], packed: Array) -> Iterator[tuple[_Piece, Array]]:
+    """Every piece with its part of a flat array, as a matrix."""
+    begin = 0
+    for piece in pieces:
+        yield piece, packed[begin : begin + piece.size].reshape(piece.shape)
+        begin += piece.size
+
+
+def _matrix(rows: Array) -> Array:
+    return rows.reshape(len(rows), -1) if len(rows) else rows.reshape(0, int(np.prod(rows.shape[1:])))
+
+
+def _read_only(array: np.ndarray) -> np.ndarray:
+    """As sums from the object store are: for numba another type than what can be written."""
+    view = array[:]
+    view.flags.writeable = False
+    return view

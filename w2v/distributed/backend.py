@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -14,11 +15,12 @@ from w2v.corpus.heldout import sentence_marks
 from w2v.corpus.part import CorpusPart, split_corpus
 from w2v.distributed.actors import Actors
 from w2v.distributed.cluster import Cluster
-from w2v.distributed.replica import EpochPlan
+from w2v.distributed.replica import EpochPlan, Standing
 from w2v.distributed.rounds import rounds_per_epoch
 from w2v.errors import DeviceError
 
-LOOK_SECONDS = 0.1
+# Looking takes processor time from the replicas.
+LOOK_SECONDS = 0.2
 # Deaths that a run survives: more are a fault that would come again.
 MOST_DEATHS = 20
 
@@ -79,7 +81,8 @@ class ReplicatedBackend:
         calls = [self._actors.start(rank, "upload", part, self._sync_ids) for rank, part in enumerate(self._parts)]
         for call in calls:
             self._actors.result(call)
-        self._actors.renew_group(0)
+        self._actors.form_group(0, Standing(0, {}))
+        self._actors.ask("enter")
         self._ids = ids
 
     def parameters(self) -> dict[str, np.ndarray]:
@@ -106,12 +109,10 @@ class ReplicatedBackend:
         """Train one pass: all parts at once. A pause is between two rounds, and then a round covers all rows."""
         self.upload(ids)
         first, reports = self._places(start)
-        self._actors.begin_epoch(reports, first)
-        plan = EpochPlan(epoch, self._rounds, first, _Scaled(schedule, self._replicas), reports[0])
-        running = {
-            self._actors.start(rank, "train_epoch", replace(plan, start=report)): rank
-            for rank, report in enumerate(reports)
-        }
+        self._actors.begin_epoch(reports)
+        plan = EpochPlan(epoch, self._rounds, first, _Scaled(schedule, self._replicas), tuple(reports))
+        running = {self._actors.start(rank, "train_epoch", plan): rank for rank in range(self._replicas)}
+        asked: int | None = None
         while running:
             for done in self._actors.wait(list(running), LOOK_SECONDS):
                 rank = running.pop(done)
@@ -119,14 +120,16 @@ class ReplicatedBackend:
                     reports[rank] = self._actors.result(done)
                 except self._actors.dead as death:
                     running[self._replace(rank, plan, death)] = rank
+                    asked = None if asked == rank else asked
             told, paused = self._actors.meet("status")
             here = self._sum([told[rank] if rank in running.values() else reports[rank] for rank in range(len(told))])
             progress(here)
             if paused:
                 pauses.hook(replace(here, rounds=paused))
-                self._actors.meet("go_on")
-            elif running and pauses.due(here.position / max(1, ids.size)):
-                self._actors.meet("ask_pause")
+                self._actors.meet("go_on", paused)
+                asked = None
+            elif running and asked is None and pauses.due(here.position / max(1, ids.size)):
+                asked = self._ask_pause(next(iter(running.values())))
         return self._sum(reports)
 
     def _places(self, start: EpochReport | None) -> tuple[int, list[EpochReport]]:
@@ -148,36 +151,55 @@ class ReplicatedBackend:
             tuple(report.position for report in reports),
         )
 
+    def _ask_pause(self, rank: int) -> int | None:
+        """The rank, where the replica lives to tell the others in the next sum."""
+        try:
+            self._actors.result(self._actors.start(rank, "ask_pause"))
+        except self._actors.dead:
+            return None  # it is replaced, and asked again
+        return rank
+
     def _replace(self, rank: int, plan: EpochPlan, death: Exception) -> object:
         """Start a successor after the last round that the dead replica held; the reference of its training."""
         self._deaths += 1
         others = [other for other in range(self._replicas) if other != rank]
         if self._deaths > MOST_DEATHS or not others:
             raise DeviceError(f"a replica died, and no other one can stand in: {death}") from death
+        try:
+            return self._start_successor(rank, others, plan, death)
+        except self._actors.dead as again:
+            return self._replace(rank, plan, again)
+
+    def _start_successor(self, rank: int, others: list[int], plan: EpochPlan, death: Exception) -> object:
         self._actors.restart(rank)
-        rounds = []
-        for other in others:
-            try:
-                self._actors.result(self._actors.start(other, "abort"))
-                rounds.append(self._actors.result(self._actors.start(other, "last_round")))
-            except self._actors.dead:
-                continue  # it has its own turn
-        if not rounds:
+        self._of_living(others, "abort")
+        standings = self._of_living(others, "standing")
+        if not standings:
             raise DeviceError("every replica died: go on from the last checkpoint with --resume") from death
-        number, parameters = max(rounds, key=lambda found: found[0])
-        report = self._actors.meet("report_at", rank, number)
+        ahead = max(standings, key=lambda standing: standing.number)
         for name, *arguments in (
             ("compile", self._replicas),
             ("initialise",),
             ("upload", self._parts[rank], self._sync_ids),
-            ("load_parameters", parameters, number),
+            ("load_parameters", ahead.parameters),
         ):
             self._actors.result(self._actors.start(rank, name, *arguments))
-        self._actors.renew_group(rank)
-        self._say(f"replica {rank} died: another one goes on from round {number} of {self._rounds} of this epoch")
-        paused = self._actors.meet("is_pausing_after", number)
-        successor = replace(plan, first_round=number + 1, start=report, paused=paused)
-        return self._actors.start(rank, "train_epoch", successor)
+        self._actors.form_group(rank, ahead)
+        self._say(
+            f"replica {rank} died: another one goes on from round {ahead.number} of {self._rounds} of this epoch"
+        )
+        begins = {"first_round": ahead.number + 1, "starts": ahead.reports, "pause_after": ahead.pause_after}
+        return self._actors.start(rank, "train_epoch", replace(plan, **begins))
+
+    def _of_living(self, ranks: list[int], name: str) -> list[Any]:
+        """What a method gives of those replicas that live; the others have their own turn."""
+        found = []
+        for rank in ranks:
+            try:
+                found.append(self._actors.result(self._actors.start(rank, name)))
+            except self._actors.dead:
+                continue
+        return found
 
     def close(self) -> None:
         """End the replicas."""

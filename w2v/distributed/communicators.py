@@ -21,13 +21,16 @@ class Communicator(Protocol):
         """The sums to come are those of a round. group: what the members have in common, new when one is replaced."""
 
     def sum(self, values: Array) -> Array:
-        """Element-wise sum of the members' float32 arrays, which have one shape; the same bits in all of them.
+        """Element-wise sum of the members' float32 arrays, (n,); the same bits in all of them.
 
-        Raises GroupBroken where a member is gone.
+        ``values`` may be written to. Raises GroupBroken where a member is gone.
         """
 
-    def abort(self) -> None:
-        """Let a ``sum`` that waits, in another thread, raise GroupBroken: a member is gone."""
+    def abort(self) -> bool:
+        """A member is gone: let a ``sum`` that waits, in another thread, raise GroupBroken.
+
+        False where there is no need: a sum that waits gets what the member's successor contributes.
+        """
 
 
 class GroupBroken(Exception):  # noqa: N818 (a state, not a fault)
@@ -46,12 +49,13 @@ class SingleCommunicator:
         """The array itself."""
         return values
 
-    def abort(self) -> None:
+    def abort(self) -> bool:
         """Nothing ever waits."""
+        return False
 
 
 class ObjectStoreCommunicator:
-    """NumPy arrays, added up by Ray actors (``adders.py``); shared memory on one computer, the network between them.
+    """NumPy arrays, added up by Ray actors (``Adder``); shared memory on one computer, the network between them.
 
     Every array is cut into as many parts as there are adders, so that none of them is a bottleneck. What a member
     has contributed to a round stays with them: a successor that contributes again gets the result as it was.
@@ -70,17 +74,18 @@ class ObjectStoreCommunicator:
 
     def sum(self, values: np.ndarray) -> np.ndarray:
         """Sent in parts, and put together again."""
-        key, flat = (self._round, self._number), values.reshape(-1)
+        key = (self._round, self._number)
         self._number += 1
-        limits = np.linspace(0, flat.size, len(self._adders) + 1).astype(np.int64).tolist()
-        parts = [flat[begin:end] for begin, end in zip(limits, limits[1:], strict=False)]
+        limits = np.linspace(0, values.size, len(self._adders) + 1).astype(np.int64).tolist()
+        parts = [values[begin:end] for begin, end in zip(limits, limits[1:], strict=False)]
         asked = [adder.add.remote(key, self._rank, part) for adder, part in zip(self._adders, parts, strict=True)]
         # The adders answer with references, one array for all members.
         sums = self._ray.get([reference for (reference,) in self._ray.get(asked)])
-        return (sums[0] if len(sums) == 1 else np.concatenate(sums)).reshape(values.shape)
+        return sums[0] if len(sums) == 1 else np.concatenate(sums)
 
-    def abort(self) -> None:
-        """Nothing to do: a sum waits for the successor."""
+    def abort(self) -> bool:
+        """A sum waits for the successor."""
+        return False
 
 
 class NcclCommunicator:
@@ -120,7 +125,8 @@ class NcclCommunicator:
             raise GroupBroken(str(error)) from error
         return values
 
-    def abort(self) -> None:
+    def abort(self) -> bool:
         """Every collective that waits returns with an error."""
         if self._communicator is not None:
             self._communicator.abort()
+        return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -14,44 +15,54 @@ from w2v.backends.base import EpochReport, Pauses
 from w2v.config import TrainConfig
 from w2v.corpus.part import CorpusPart
 from w2v.distributed.averaging import RowAverager
-from w2v.distributed.communicators import Communicator, GroupBroken
-from w2v.distributed.coordinator import Meeting
+from w2v.distributed.communicators import Communicator, GroupBroken, SingleCommunicator
+from w2v.distributed.notes import read_notes, write_note
 from w2v.distributed.rounds import rows_of_round
 from w2v.objectives import RowWiseObjective, make_objective
 
 # Replicas draw other numbers: each one's epochs are numbered apart from the others'.
 EPOCHS_APART = 1 << 32
 TOLD_SECONDS = 0.2
-AGAIN_SECONDS = 0.1
 
 
 class MeetingPoint(Protocol):
-    """The ``Coordinator`` as a member calls it: every call waits for its answer."""
-
-    def arrive(self, rank: int, number: int, report: EpochReport, last: bool) -> Meeting:
-        """See ``Coordinator.arrive``."""
-
-    def pause(self, rank: int) -> None:
-        """See ``Coordinator.pause``."""
+    """The ``Coordinator`` as a member calls it."""
 
     def tell(self, rank: int, report: EpochReport) -> None:
         """See ``Coordinator.tell``; does not wait."""
+
+    def pause(self, rank: int, number: int, report: EpochReport) -> None:
+        """See ``Coordinator.pause``; waits."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where the members are between two rounds, as one of them knows it.
+
+    number: of the last round that it has held; parameters: after it, on the host; reports: of all members at that
+    round; pause_after: the round that is held, or will be, with a pause after it, or 0.
+    """
+
+    number: int
+    parameters: dict[str, np.ndarray]
+    reports: tuple[EpochReport, ...] = ()
+    pause_after: int = 0
 
 
 @dataclass(frozen=True)
 class EpochPlan:
     """An epoch as a replica gets it.
 
-    number: of the run; rounds: how many; first_round: the one that comes first; start: where this replica begins;
-    paused: whether the others are waiting to be let go.
+    number: of the run; rounds: how many; first_round: the one that comes first; starts: where the replicas begin;
+    pause_after: see ``Standing``.
     """
 
     number: int
     rounds: int
     first_round: int
     schedule: Callable[[float], float]
-    start: EpochReport
-    paused: bool = False
+    starts: tuple[EpochReport, ...]
+    pause_after: int = 0
 
 
 class Replica:
@@ -74,8 +85,16 @@ class Replica:
         self._make_communicator = communicator
         self._communicator: Communicator | None = None
         self._averager: RowAverager | None = None
-        self._round = 0
+        self._round = self._pause_after = 0
+        self._reports: tuple[EpochReport, ...] = ()
+        self._pause_asked = False
         self._told_at = 0.0
+        # What the driver says while this replica trains: the group, and where it begins.
+        self._group: object = None
+        self._group_begins = Standing(0, {})
+        self._group_changed = threading.Condition()
+        # Held while a round's sums are made, and until it counts as held.
+        self._in_round = threading.Lock()
 
     def describe(self) -> tuple[str, list[str]]:
         """The device's name, and the backend's notes for people."""
@@ -92,6 +111,8 @@ class Replica:
         hot_last = {"output_vectors"} if self._hot_rows_come_last() else set()
         with self._backend.sharing():
             self._averager = RowAverager(self._backend.shared(), frozenset(hot_last))
+            # Compiles it, where that is needed: training is timed.
+            self._averager.average(dict.fromkeys(self._averager.reference, 0), SingleCommunicator())
 
     def upload(self, part: CorpusPart, sync_ids: int) -> None:
         """Open the part, and bring it to the device. sync_ids: ids between two rounds."""
@@ -102,12 +123,11 @@ class Replica:
     def _hot_rows_come_last(self) -> bool:
         return isinstance(self._objective, RowWiseObjective) and self._objective.first_hot_row(1) > 0
 
-    def load_parameters(self, parameters: dict[str, np.ndarray], number: int = 0) -> None:
-        """Start from given parameters, those after round ``number``."""
+    def load_parameters(self, parameters: dict[str, np.ndarray]) -> None:
+        """Start from given parameters, equal in all replicas."""
         self._backend.load_parameters(parameters)
         with self._backend.sharing():
             self._averager.restart()
-        self._round = number
 
     def parameters(self) -> dict[str, np.ndarray]:
         """The backend's parameters, on the host."""
@@ -121,24 +141,41 @@ class Replica:
         """See ``Backend``."""
         return self._backend.heldout_nll(ids)
 
-    def last_round(self) -> tuple[int, dict[str, np.ndarray]]:
-        """The number of the last round that is done here, and the parameters after it; while training goes on.
+    def standing(self) -> Standing:
+        """After the last round that is held here; while training goes on.
 
         Where the next round has begun, some rows are those after it: whoever takes part in it gets the same.
         """
         with self._averager.lock:
-            return self._round, self._backend.as_parameters(self._averager.reference)
+            parameters = self._backend.as_parameters(self._averager.reference)
+            return Standing(self._round, parameters, self._reports, self._pause_after)
+
+    def ask_pause(self) -> None:
+        """Let the round after the next cover every row, and all members pause after it; while training goes on."""
+        self._pause_asked = True
 
     def abort(self) -> None:
-        """A member is gone: let a sum that waits end."""
-        self._communicator.abort()
+        """A member is gone: where sums cannot wait for its successor, end the one that does, and its round."""
+        if self._communicator.abort():
+            with self._in_round:
+                pass
+
+    def join(self, group: object, begins: Standing) -> None:
+        """The group of the rounds to come, and the standing of the member of it that is ahead."""
+        with self._group_changed:
+            self._group, self._group_begins = group, begins
+            self._group_changed.notify_all()
+
+    def enter(self) -> None:
+        """Enter the group, which all members do at once: who dies later is known to be missing."""
+        self._communicator.begin_round(0, self._group)
 
     def train_epoch(self, plan: EpochPlan) -> EpochReport:
         """Train an epoch of the part, meeting the others after every round; returns the sums of this part."""
         size = max(1, self._ids.size)
-        self._round = plan.first_round - 1
-        if plan.paused:
-            self._meeting_point.pause(self.rank)
+        self._round, self._pause_after, self._pause_asked = plan.first_round - 1, plan.pause_after, False
+        self._reports = plan.starts
+        self._pause_where_due()
 
         def is_due(share: float) -> bool:
             return self._round + 1 < plan.rounds and share * plan.rounds >= self._round + 1
@@ -149,7 +186,7 @@ class Replica:
                 self._hold_round(self._round + 1, plan, report)
 
         # A member that was replaced at the end of its part has nothing left to train.
-        start = plan.start
+        start = plan.starts[self.rank]
         if start.position >= self._ids.size:
             report = start
         else:
@@ -167,26 +204,45 @@ class Replica:
         return report
 
     def _hold_round(self, number: int, plan: EpochPlan, report: EpochReport) -> None:
-        last = number == plan.rounds
-        while True:
-            meeting = self._meeting_point.arrive(self.rank, number, report, last)
+        while self._round < number:
+            group = self._group
             try:
-                self._average(number, plan.rounds, meeting)
-                break
+                with self._in_round:
+                    self._average(number, plan, report, group)
             except GroupBroken:
-                time.sleep(AGAIN_SECONDS)  # until the driver has replaced the member
-        if meeting.pause:
-            self._meeting_point.pause(self.rank)
+                self._await_group_after(group)
+        self._pause_where_due()
 
-    def _average(self, number: int, rounds: int, meeting: Meeting) -> None:
-        self._communicator.begin_round(number, meeting.group)
+    def _pause_where_due(self) -> None:
+        if 0 < self._pause_after == self._round:
+            self._meeting_point.pause(self.rank, self._round, self._reports[self.rank])
+
+    def _average(self, number: int, plan: EpochPlan, report: EpochReport, group: object) -> None:
+        self._communicator.begin_round(number, group)
+        whole = number in (plan.rounds, self._pause_after)
+        note = write_note(len(plan.starts), self.rank, report, self._pause_asked)
         with self._backend.sharing():
             rows = {
-                name: len(array) if meeting.whole else rows_of_round(number, rounds, len(array))
+                name: len(array) if whole else rows_of_round(number, plan.rounds, len(array))
                 for name, array in self._averager.reference.items()
             }
-            self._averager.average(rows, self._communicator)
-        self._round = number
+            reports, asked = read_notes(self._averager.average(rows, self._communicator, note))
+        with self._averager.lock:
+            self._round, self._reports = number, reports
+            if asked and number + 1 < plan.rounds:  # after the last round all rows are known, without a pause
+                self._pause_after, self._pause_asked = number + 1, False
+
+    def _await_group_after(self, broken: object) -> None:
+        """Wait for the driver to have replaced the member that is gone.
+
+        Of the others, some may have held the round in which it died, and some not: these adopt it as it is.
+        """
+        with self._group_changed:
+            self._group_changed.wait_for(lambda: self._group != broken)
+            ahead = self._group_begins
+        if ahead.number > self._round:
+            self.load_parameters(ahead.parameters)
+            self._round, self._reports, self._pause_after = ahead.number, ahead.reports, ahead.pause_after
 
     def _tell(self, report: EpochReport) -> None:
         now = time.monotonic()

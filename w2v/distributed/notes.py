@@ -1,0 +1,40 @@
+"""What replicas tell each other in the sum of a round, behind the rows: how far each one is, and who asks to pause.
+
+A sum of float32 carries 64-bit numbers exactly in pieces of 16 bits, since all others contribute zeros to a member's
+row. So whoever has held a round knows where a successor of any other member has to begin, with no word between them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from w2v.backends.base import EpochReport
+
+_REALS = ("loss", "learning_rate")
+_COUNTS = ("pairs", "kept_words", "words", "position")
+_PIECES = 4
+_WIDTH = _PIECES * (len(_REALS) + len(_COUNTS)) + 1
+
+
+def write_note(members: int, rank: int, report: EpochReport, asks_pause: bool) -> np.ndarray:
+    """Of one of ``members``: float32, to be added to theirs."""
+    reals = np.array([getattr(report, name) for name in _REALS], np.float64)
+    counts = np.array([getattr(report, name) for name in _COUNTS], np.int64)
+    note = np.zeros((members, _WIDTH), np.float32)
+    note[rank, :-1] = np.concatenate([reals.view(np.uint16), counts.view(np.uint16)])
+    note[rank, -1] = asks_pause
+    return note.reshape(-1)
+
+
+def read_notes(total: np.ndarray) -> tuple[tuple[EpochReport, ...], bool]:
+    """The sum of all members' notes: their reports, and whether one of them asks to pause."""
+    rows = np.asarray(total, np.float32).reshape(-1, _WIDTH)
+    pieces = rows[:, :-1].astype(np.uint16)
+    split = _PIECES * len(_REALS)
+    reals = np.ascontiguousarray(pieces[:, :split]).view(np.float64)
+    counts = np.ascontiguousarray(pieces[:, split:]).view(np.int64)
+    reports = tuple(
+        EpochReport(**dict(zip(_REALS, real, strict=True)), **dict(zip(_COUNTS, count, strict=True)))
+        for real, count in zip(reals.tolist(), counts.tolist(), strict=True)
+    )
+    return reports, bool(rows[:, -1].any())
