@@ -53,7 +53,7 @@ class RowAverager:
         *before, last = self._blocks(rows)
         for block in before:
             self._average(block, communicator, xp.empty(0, np.float32))
-        return np.array(self._average(last, communicator, xp.asarray(note)).tolist(), np.float32)
+        return _on_host(self._average(last, communicator, xp.asarray(note)))
 
     def _average(self, block: list[tuple[str, slice]], communicator: Communicator, note: Array) -> Array:
         xp = communicator.xp
@@ -124,6 +124,11 @@ def _divided(pieces: list[_Piece], packed: Array) -> Iterator[tuple[_Piece, Arra
     for piece in pieces:
         yield piece, packed[begin : begin + piece.size].reshape(piece.shape)
         begin += piece.size
+
+
+def _on_host(array: Array) -> np.ndarray:
+    """A copy: what sums are in is used again."""
+    return array.copy() if isinstance(array, np.ndarray) else array.get()
 
 
 def _matrix(rows: Array) -> Array:

@@ -26,15 +26,18 @@ def write_note(members: int, rank: int, report: EpochReport, asks_pause: bool) -
     return note.reshape(-1)
 
 
-def read_notes(total: np.ndarray) -> tuple[tuple[EpochReport, ...], bool]:
-    """The sum of all members' notes: their reports, and whether one of them asks to pause."""
-    rows = np.asarray(total, np.float32).reshape(-1, _WIDTH)
-    pieces = rows[:, :-1].astype(np.uint16)
+def pause_is_asked(total: np.ndarray) -> bool:
+    """Whether a member asks to, by the sum of all members' notes."""
+    return bool(total[_WIDTH - 1 :: _WIDTH].any())
+
+
+def read_reports(total: np.ndarray) -> tuple[EpochReport, ...]:
+    """The members' reports, from the sum of their notes."""
+    pieces = total.reshape(-1, _WIDTH)[:, :-1].astype(np.uint16)
     split = _PIECES * len(_REALS)
     reals = np.ascontiguousarray(pieces[:, :split]).view(np.float64)
     counts = np.ascontiguousarray(pieces[:, split:]).view(np.int64)
-    reports = tuple(
+    return tuple(
         EpochReport(**dict(zip(_REALS, real, strict=True)), **dict(zip(_COUNTS, count, strict=True)))
         for real, count in zip(reals.tolist(), counts.tolist(), strict=True)
     )
-    return reports, bool(rows[:, -1].any())

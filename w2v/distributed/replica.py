@@ -16,7 +16,7 @@ from w2v.config import TrainConfig
 from w2v.corpus.part import CorpusPart
 from w2v.distributed.averaging import RowAverager
 from w2v.distributed.communicators import Communicator, GroupBroken, SingleCommunicator
-from w2v.distributed.notes import read_notes, write_note
+from w2v.distributed.notes import pause_is_asked, read_reports, write_note
 from w2v.distributed.rounds import rows_of_round
 from w2v.objectives import RowWiseObjective, make_objective
 
@@ -226,10 +226,12 @@ class Replica:
                 name: len(array) if whole else rows_of_round(number, plan.rounds, len(array))
                 for name, array in self._averager.reference.items()
             }
-            reports, asked = read_notes(self._averager.average(rows, self._communicator, note))
+            notes = self._averager.average(rows, self._communicator, note)
         with self._averager.lock:
-            self._round, self._reports = number, reports
-            if asked and number + 1 < plan.rounds:  # after the last round all rows are known, without a pause
+            self._round, self._reports = number, read_reports(notes)
+            if (
+                pause_is_asked(notes) and number + 1 < plan.rounds
+            ):  # after the last round all rows are known, without a pause
                 self._pause_after, self._pause_asked = number + 1, False
 
     def _await_group_after(self, broken: object) -> None:
