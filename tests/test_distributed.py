@@ -22,7 +22,7 @@ from w2v.distributed.averaging import RowAverager
 from w2v.distributed.communicators import GroupBroken, NcclCommunicator, SingleCommunicator
 from w2v.distributed.coordinator import Adder, Coordinator
 from w2v.distributed.notes import pause_is_asked, read_reports, write_note
-from w2v.distributed.rounds import FEWEST_ROWS, rounds_per_epoch, rows_of_round
+from w2v.distributed.rounds import FEWEST_ROWS, default_sync_words, rounds_per_epoch, rows_of_round
 from w2v.errors import CorpusError
 from w2v.objectives import CorpusShape, make_objective, resolve_for_corpus
 
@@ -55,6 +55,11 @@ def test_half_of_the_rounds_cover_the_fewest_rows():
 )
 def test_rounds_of_an_epoch(words, replicas, sync_words, expected):
     assert rounds_per_epoch(words, replicas, sync_words) == expected
+
+
+def test_more_replicas_meet_more_often_on_cpus():
+    assert [default_sync_words(replicas, "cpu") for replicas in (1, 2, 4, 100)] == [800_000, 200_000, 50_000, 10_000]
+    assert {default_sync_words(replicas, "cuda") for replicas in (1, 8, 512)} == {2_000_000}
 
 
 # ---- Parts. ----

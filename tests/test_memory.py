@@ -193,6 +193,28 @@ def test_the_need_holds_the_parameters_and_grows_with_everything(objective, mode
     assert "parameters" not in on_gpu.lasting
 
 
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_every_replica_has_its_own(objective):
+    """Parameters, and those of the last round; threads are shared out."""
+    config, shape = resolved(objective, zipf_counts(20_000), vector_size=300)
+    alone = host_need(replace(config, threads=1), shape, "cpu")
+    one, two, four = (host_need(replace(config, replicas=n, threads=n), shape, "cpu").total for n in (1, 2, 4))
+    assert one >= alone.total + alone.lasting["parameters"]
+    assert two - one >= alone.total + alone.lasting["parameters"]
+    assert four - two == pytest.approx(2 * (two - one))
+    few, many = (host_need(replace(config, replicas=2, threads=threads), shape, "cpu").total for threads in (2, 8))
+    assert few <= many
+    # The reference is on the GPU there.
+    on_gpu = [host_need(replace(config, replicas=n), shape, "cuda").total for n in (1, 2)]
+    assert on_gpu[1] - on_gpu[0] < two - one + memory.CUDA_CODE
+    available = two - 10**7
+    with pytest.raises(TrainingError, match="--vector-size") as refused:
+        require_host_memory(replace(config, replicas=2, threads=2), shape, "cpu", available)
+    size = int(re.search(r"--vector-size (\d+)", str(refused.value))[1])
+    fitting = replace(config, replicas=2, threads=2, vector_size=size)
+    assert host_need(fitting, shape, "cpu").total <= available
+
+
 @pytest.mark.parametrize("counts", [zipf_counts(5000), fibonacci_counts(60), np.full(1000, 7), np.array([5, 5])])
 def test_the_tables_are_near_what_they_turn_out(counts):
     for objective in ("ns", "hs"):

@@ -79,7 +79,7 @@ class TrainConfig:
     cost_model: str | None = None
     heldout: float = 0.0
     replicas: int | str | None = None
-    sync_words: int = 100_000
+    sync_words: int | None = None
 
     def __post_init__(self) -> None:
         """Check every field once, at construction."""

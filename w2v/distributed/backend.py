@@ -16,7 +16,7 @@ from w2v.corpus.part import CorpusPart, split_corpus
 from w2v.distributed.actors import Actors
 from w2v.distributed.cluster import Cluster
 from w2v.distributed.replica import EpochPlan, Standing
-from w2v.distributed.rounds import rounds_per_epoch
+from w2v.distributed.rounds import default_sync_words, rounds_per_epoch
 from w2v.errors import DeviceError
 
 # Looking takes processor time from the replicas.
@@ -46,13 +46,15 @@ class ReplicatedBackend:
         self.config = config
         self._say = say
         replicas = cluster.replicas(config.replicas, config.device)
-        self._replicas, self._sync_words = replicas, config.sync_words
+        self._replicas = replicas
+        self._sync_words = config.sync_words or default_sync_words(replicas, config.device)
         threads = max(1, config.threads // replicas)
         own = replace(config, threads=threads, replicas=None)
         self._actors = Actors(cluster.ray, own, counts, replicas, config.device == "cuda")
         ((name, notes), *_) = self._actors.ask("describe")
         self.device = f"{replicas} × {name}"
-        self.notes = [f"{replicas} replicas train, with {threads} {_threads(threads)} each", *notes]
+        each = f"with {threads} {_threads(threads)} each" if config.device == "cpu" else "with a GPU each"
+        self.notes = [f"{replicas} replicas train, {each}, and average every {self._sync_words:,} words", *notes]
         self._parts: list[CorpusPart] = []
         self._ids: np.ndarray | None = None
         self._rounds = self._sync_ids = 1

@@ -19,6 +19,7 @@ from w2v.backends.sound import CHECKED_ROWS
 from w2v.config import TrainConfig
 from w2v.cores import available_cores
 from w2v.corpus.cache import describe_size
+from w2v.distributed.averaging import BLOCK_BYTES
 from w2v.errors import TrainingError
 from w2v.host_memory import available_memory
 from w2v.kernels.simd import padded
@@ -31,6 +32,8 @@ from w2v.objectives.heldout_pairs import CHUNK as HELDOUT_PAIRS
 
 # Compiled code, and the compiler where nothing is cached; the driver's part on the host where a GPU trains.
 CODE, CUDA_CODE = 100 << 20, 300 << 20
+# Ray's own processes on a computer, and what a replica is before it has anything: an interpreter with its modules.
+RAY, REPLICA = 500 << 20, 100 << 20
 # Rows of logits that a GPU has to hold beside the parameters (``block_cuda.FEWEST_ROWS``).
 _DEVICE_ROWS = 64
 # Bytes per word: of building each kind of tables, of the arrays by word that last, of writing the words at the end.
@@ -61,9 +64,11 @@ class HostNeed:
 def host_need(config: TrainConfig, shape: CorpusShape, device: str, heldout_ids: int = 0) -> HostNeed:
     """What training takes of the host's memory.
 
-    config: resolved for the corpus; shape: what training sees of it; device: "cpu" or "cuda"; heldout_ids: ids that
-    are held out.
+    config: resolved for the corpus, its replicas a number of processes on this host, or None; shape: what training
+    sees of it; device: "cpu" or "cuda"; heldout_ids: ids that are held out.
     """
+    if config.replicas is not None:
+        return _replicas_need(config, shape, device, heldout_ids)
     need = _block_need if config.objective in BLOCK else _rowwise_need
     lasting, passing = need(config, shape, device)
     if heldout_ids and config.objective != "ns":
@@ -79,6 +84,18 @@ def host_need(config: TrainConfig, shape: CorpusShape, device: str, heldout_ids:
         copies = lasting.pop("parameters")
         passing = {name: size + copies for name, size in passing.items()}
     return HostNeed(lasting, passing)
+
+
+def _replicas_need(config: TrainConfig, shape: CorpusShape, device: str, heldout_ids: int) -> HostNeed:
+    """Each of them has its own parameters, and their values of the last round; beside them is Ray."""
+    replicas = config.replicas
+    alone = replace(config, replicas=None, threads=max(1, _threads(config) // replicas))
+    one = host_need(alone, shape, device, heldout_ids)
+    reference = 0 if device == "cuda" else one.lasting["parameters"]
+    packed = min(BLOCK_BYTES, reference)
+    each = one.total + reference + packed + REPLICA
+    # A replica's rows on the way to a sum and back are objects of Ray's.
+    return HostNeed({"replicas": replicas * each, "ray": RAY + 2 * (replicas + 1) * packed}, {})
 
 
 def _rowwise_need(config: TrainConfig, shape: CorpusShape, device: str) -> tuple[dict[str, int], dict[str, int]]:
@@ -238,7 +255,7 @@ def stated_memory(config: TrainConfig, shape: CorpusShape, device: str, heldout_
     """What training needs and what there is, in a line (``memory_line``); TrainingError where the host lacks it."""
     available = available_memory()
     need = require_host_memory(config, shape, device, available, heldout_ids)
-    if device != "cuda":
+    if device != "cuda" or config.replicas is not None:  # replicas ask for it themselves, each on its GPU
         return memory_line(need, available)
     from w2v.backends.cuda_current import free_memory
 
