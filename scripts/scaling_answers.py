@@ -12,6 +12,7 @@ from scaling_links import FABRICS, REACHED
 from scaling_model import (
     H200,
     MEASURED_ROWS,
+    NOTE_SECONDS,
     PASSES,
     SAME_BATCH,
     UNDIVIDED,
@@ -34,11 +35,8 @@ TOKENS_PER_SENTENCE = 18.4  # of the text that FITTED is of
 
 def job_of(objective: str, counts: np.ndarray, size: int, words: float | None, sync_words: float | None) -> Job:
     """What is trained; counts: (V,) falling; words, sync_words: None for the defaults."""
-    from w2v.config import TrainConfig
-
     words = words or 1000.0 * counts.size
-    arrays = matrices(objective, counts, size)
-    job = Job(objective, counts.size, size, words, sync_words or TrainConfig.sync_words, arrays)
+    job = Job(objective, counts.size, size, words, sync_words, matrices(objective, counts, size))
     if objective in ("ns", "hs"):
         return replace(job, dots=stream(objective, counts, size, COLUMN_BATCH).dots, batch_words=COLUMN_BATCH)
     batch, inputs = batch_of(objective, counts, size)
@@ -66,15 +64,17 @@ def assumptions(job: Job, worker: Worker, of_gpu: bool) -> list[str]:
         base = H200[job.objective] / 1e6
         one += f": {base:.4g} on an H200 at D = 128 and V = {MEASURED_ROWS:,}, scaled (scaling_model.speed)"
         one += ", a figure of adaptive softmax" if job.objective == "class" else ""
-    each, first = worker.meeting_each * 1e3, worker.meeting * 1e3
+    packing = f"rows are packed and unpacked at {worker.packing / 1e9:,.4g} GB/s"
+    packing += f": they move {PASSES} times through its memory" if of_gpu else ""
     return [
         one,
         "nothing is exchanged while workers train; a round waits for the slowest of n normal numbers",
         f"a round's time varies by {worker.jitter:.3g} at 100,000 words, by its square root less in longer ones, by "
         f"{worker.jitter_floor:.3g} at least; lags of different rounds are independent",
-        f"members meet at one actor in {first:.3g} ms and {each:.3g} ms more per member; a segment costs "
-        f"{worker.round_seconds * 1e3:.3g} ms, a kernel {worker.launch * 1e6:.3g} µs to launch",
-        f"averaging moves {PASSES} bytes per byte of rows at {worker.memory_bandwidth / 1e9:,.4g} GB/s",
+        "members meet in the sums of a round alone; the end of a segment, the beginning of another and Python take "
+        f"{worker.round_seconds * 1e6:.3g} µs a round (--round-us), and {NOTE_SECONDS * 1e6:.3g} µs more per member; "
+        f"a kernel takes {worker.launch * 1e6:.3g} µs to launch",
+        packing,
         f"all-reduce: ring or tree, whichever is faster, at {REACHED} of a link's rate; eight GPUs a computer for "
         "nvlink4 (between computers ndr, 8 ports) and pcie (between them 100gbe, 1 port), one for the others",
         f"all output rows of block softmaxes are touched by every batch of {BATCH_PAIRS:,} pairs",
@@ -82,7 +82,7 @@ def assumptions(job: Job, worker: Worker, of_gpu: bool) -> list[str]:
         f"{SAME_BATCH * 1e3:g} ms of a batch are not",
         f"staleness × alpha beyond {HARMLESS:g} was not shown to be harmless where steps are added up on one GPU (64 "
         "contributions at 0.025 were); averages are another rule: two replicas with 26 on the top rows "
-        "ended with the training loss of one (--check)",
+        "ended with the training loss of one (--check, 100,000 words between rounds)",
     ]  # fmt: skip
 
 
@@ -103,11 +103,9 @@ def answers(job: Job, worker: Worker, counts: np.ndarray) -> dict[str, list[dict
 def _eight(job: Job, worker: Worker) -> list[dict]:
     variants = {
         "as assumed": worker,
-        "nobody meets but in NCCL": replace(worker, meeting=0.0, meeting_each=0.0),
+        "a round costs its sums alone": replace(worker, round_seconds=0.0, launch=0.0, packing=math.inf),
+        "nobody lags": replace(worker, jitter=0.0, jitter_floor=0.0),
         "twice the words/s": replace(worker, words_per_second=2 * worker.words_per_second),
-        "twice the words/s, no meeting": replace(
-            worker, words_per_second=2 * worker.words_per_second, meeting=0.0, meeting_each=0.0
-        ),
     }
     rows = []
     for name, variant in variants.items():
@@ -132,15 +130,15 @@ def _below(worker: Worker, counts: np.ndarray) -> list[dict]:
     rows = []
     for words, size in SIZES:
         blank = np.ones(words, np.int64)
-        job = Job("ns", words, size, 1000.0 * words, 0.0, matrices("ns", blank, size))
+        job = Job("ns", words, size, 1000.0 * words, None, matrices("ns", blank, size))
         own = replace(worker, words_per_second=speed("ns", words, size))
         for name, fabric in FABRICS.items():
             if fabric.adders:
                 continue
             row = {"V": words, "D": size, "link": name}
-            for sync in (1e5, 1e6, 1e7, 1e8):
+            for sync in (None, 1e5, 1e6, 1e7, 1e8):
                 found = (predict(replace(job, sync_words=sync), own, n, fabric) for n in COUNTS)
-                row[f"{sync:.0e}"] = first_below(found) or f"> {COUNTS[-1]}"
+                row[f"{sync:.0e}" if sync else "default"] = first_below(found) or f"> {COUNTS[-1]}"
             rows.append(row)
     return rows
 
@@ -150,16 +148,14 @@ def _help(job: Job, worker: Worker, counts: np.ndarray) -> list[dict]:
     ns = replace(job, objective="ns", matrices=matrices("ns", counts, job.size))
     ns = replace(ns, dots=stream("ns", counts, job.size, COLUMN_BATCH).dots, batch_words=COLUMN_BATCH)
     own = replace(worker, words_per_second=speed("ns", job.rows, job.size))
-    silent = replace(own, meeting=0.0, meeting_each=0.0)
     cases = [
-        ("ns", "rows, default interval", replace(ns, sync_words=1e5), own, "rows"),
-        ("ns", "rows, no meeting but NCCL", replace(ns, sync_words=1e5), silent, "rows"),
+        ("ns", "rows, default interval", replace(ns, sync_words=None), own, "rows"),
+        ("ns", "rows, 100,000 words", replace(ns, sync_words=1e5), own, "rows"),
         ("ns", "rows, 20 million words", replace(ns, sync_words=2e7), own, "rows"),
-        ("ns", "rows, both", replace(ns, sync_words=2e7), silent, "rows"),
         ("ns", "columns", ns, own, "columns"),
     ]
     for objective in ("full", "adaptive", "class"):
-        softmax = job_of(objective, counts, job.size, job.words, 1e5)
+        softmax = job_of(objective, counts, job.size, job.words, None)
         one = replace(worker, words_per_second=speed(objective, job.rows, job.size))
         cases += [(objective, "rows, default interval", softmax, one, "rows")]
         cases += [(objective, "softmax-rows", softmax, one, "softmax-rows")]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import statistics
 import tempfile
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -13,25 +15,32 @@ import numpy as np
 from benchmark import describe, print_record
 from scaling_answers import job_of, print_table
 from scaling_corpus import read_counts, staleness, stream
-from scaling_links import Fabric, Link
+from scaling_links import FABRICS, Fabric, Link
 from scaling_measure import Rounds, Run, Store, measure_rounds, measure_store, measured_runs, train
 from scaling_model import Job, Worker, averaging_seconds, mean_of_rounds, slowest
 
 SIZE, EPOCHS = 100, 2
 
 
-def check(text: Path, sync_words: int, repeats: int) -> dict:
-    """Measure, predict, print; the record. Raises RuntimeError or W2VError where a run fails."""
-    options = ("--vector-size", str(SIZE), "--epochs", str(EPOCHS), "--sync-words", str(sync_words))
+def check(text: Path, sync_words: int | None, repeats: int) -> dict:
+    """Measure, predict, print; the record. sync_words: None for the defaults of one and of two replicas.
+
+    Raises RuntimeError or W2VError where a run fails.
+    """
+    from w2v.distributed.rounds import default_sync_words
+
+    options = ["--vector-size", str(SIZE), "--epochs", str(EPOCHS)]
+    options += ["--sync-words", str(sync_words)] if sync_words else []
+    interval = sync_words or default_sync_words(2, "cpu")
     loads = [os.getloadavg()[0]]
     slowdown = _slowdown(text, options)
     runs = measured_runs(text, options, repeats, (1, 2))
-    rounds, alone, pair = measure_rounds(text, sync_words, SIZE), measure_store(1), measure_store(2)
+    rounds, alone, pair = measure_rounds(text, interval, SIZE), measure_store(1), measure_store(2)
     loads.append(os.getloadavg()[0])
     counts = read_counts(text)
     job = _job(counts, runs[0].words / EPOCHS, sync_words)
     found = [_compared(job, runs, rounds, (alone, pair), slowdown)]
-    about = f"ns, V = {job.rows}, D = {SIZE}, --sync-words {sync_words}, one thread a replica"
+    about = f"ns, V = {job.rows}, D = {SIZE}, --sync-words {interval} (of two), one thread a replica"
     machine = describe(about, ("numpy", "numba", "ray"))
     busy = f"other work shared the cores: load {loads[0]:.1f} before and {loads[1]:.1f} after, this included"
     print_record({**machine, "figures": "measured, but for predicted ones", "load": busy})
@@ -49,7 +58,7 @@ def check(text: Path, sync_words: int, repeats: int) -> dict:
     }  # fmt: skip
 
 
-def _job(counts: np.ndarray, words: float, sync_words: int) -> Job:
+def _job(counts: np.ndarray, words: float, sync_words: int | None) -> Job:
     """What ``w2v train`` does with the text, on the CPU: rows are not padded."""
     job = job_of("ns", counts, SIZE, words, sync_words)
     return replace(job, matrices=((counts.size, SIZE), (counts.size, SIZE)))
@@ -60,7 +69,7 @@ def _fabric(store: Store) -> Fabric:
     return Fabric("object-store", link, link, 4096, adders=True)
 
 
-def _slowdown(text: Path, options: tuple[str, ...]) -> float:
+def _slowdown(text: Path, options: list[str]) -> float:
     """How many times longer a run takes beside another one: two cores share caches, and are shared."""
     with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(2) as pool:
         folders = [Path(name) / str(number) for number in range(2)]
@@ -76,51 +85,50 @@ def _compared(job: Job, runs: list[Run], rounds: Rounds, stores: tuple[Store, St
     """Two replicas as the runs of one replica and what was measured of the store have it, and as they were."""
     one, two = (statistics.median(run.rate for run in runs if run.replicas == count) for count in (1, 2))
     paired = [b.rate / a.rate for a, b in zip(runs[::2], runs[1::2], strict=True)]
-    alone, pair = stores
-    overhead = _round_seconds(job, 1, alone, rounds)
-    training = job.words / one - _count(job, 1) * overhead  # one replica meets and averages, too
-    number = _count(job, 2)
+    alone, pair = (_rounds_seconds(job, count, store, rounds) for count, store in enumerate(stores, 1))
+    training = job.words / one - sum(alone.values())  # one replica adds up and averages, too
     half = slowdown * training / 2
-    wait = half * rounds.jitter * slowest(2)
-    seconds = half + number * _round_seconds(job, 2, pair, rounds) + wait
+    parts = {"training": half, **pair, "waiting": half * rounds.jitter * slowest(2)}
+    seconds = sum(parts.values())
     losses = {count: statistics.median(run.loss for run in runs if run.replicas == count) for count in (1, 2)}
     return {
         "one_measured": one, "two_predicted": job.words / seconds, "two_measured": two,
         "predicted_to_measured": job.words / seconds / two, "speedup_predicted": job.words / seconds / one,
         "speedup_measured": two / one, "speedup_least": min(paired), "speedup_most": max(paired),
-        "slowdown_beside_another_run": slowdown, "rounds": number, "round_seconds_one": overhead,
-        "round_seconds_two": _round_seconds(job, 2, pair, rounds),
+        "slowdown_beside_another_run": slowdown, "rounds_of_one": job.rounds(1, _fabric(stores[0])),
+        "rounds_of_two": job.rounds(2, _fabric(stores[1])), "seconds_predicted": seconds,
+        "seconds_measured": job.words / two, **{f"seconds_of_{name}": part for name, part in parts.items()},
         "loss_one": losses[1], "loss_two": losses[2],
     }  # fmt: skip
 
 
-def _count(job: Job, replicas: int) -> int:
-    from w2v.distributed.rounds import rounds_per_epoch
+def _rounds_seconds(job: Job, replicas: int, store: Store, rounds: Rounds) -> dict[str, float]:
+    """Of an epoch's rounds: the latency of the store's sums, their bytes, packing and unpacking, and notes."""
+    count = job.rounds(replicas, _fabric(store))
+    worker = Worker(1.0, packing=rounds.packing, launch=0.0)
 
-    return rounds_per_epoch(job.words, replicas, job.sync_words)
+    def of_epoch(worker: Worker, reduce: Callable[[float], float]) -> float:
+        mean = mean_of_rounds(count, lambda number: averaging_seconds(job, number, count, replicas, worker, reduce))
+        return count * mean
 
-
-def _round_seconds(job: Job, replicas: int, store: Store, rounds: Rounds) -> float:
-    """Mean seconds of a round: meeting, packing, sum through the store, unpacking."""
-    count, fabric = _count(job, replicas), _fabric(store)
-    worker = Worker(1.0, memory_bandwidth=rounds.memory_bandwidth, launch=0.0)
-
-    def reduce(size: float) -> float:
-        # Of one member, too: what it sends goes through an actor and comes back.
-        return fabric.inside.latency + size / fabric.inside.bandwidth
-
-    averaging = mean_of_rounds(count, lambda number: averaging_seconds(job, number, count, worker, reduce))
-    return store.meeting + replicas * store.meeting_each + averaging
+    swift = replace(worker, packing=math.inf)
+    # Of one member, too: what it sends goes through an actor and comes back.
+    return {
+        "latency": of_epoch(swift, lambda size: store.latency),
+        "bytes": of_epoch(swift, lambda size: size / store.bandwidth),
+        "packing": of_epoch(worker, lambda size: 0.0),
+        "notes": count * rounds.round_seconds,
+    }
 
 
 def _staleness(job: Job, counts: np.ndarray) -> list[dict]:
     """Of the two replicas: what was in fact unseen while they reached the losses above."""
     from w2v.config import DEFAULT_ALPHA
 
-    use = stream("ns", counts, SIZE, 1.0)
+    use, rounds = stream("ns", counts, SIZE, 1.0), job.rounds(2, FABRICS["object-store"])
     rows = []
     for name, matrix in (("inputs", use.inputs), ("outputs", use.outputs)):
-        found = staleness(matrix, 2, job.words / 2 / _count(job, 2), _count(job, 2), DEFAULT_ALPHA["ns", "skipgram"])
+        found = staleness(matrix, 2, job.words / 2 / rounds, rounds, DEFAULT_ALPHA["ns", "skipgram"])
         rows += [{"matrix": name, **row} for row in found]
     return rows
 
@@ -136,8 +144,8 @@ def measured_worker(text: Path, objective: str, size: int, given: dict[str, floa
         run = train(text, Path(name), None, *options)
     rounds, store = measure_rounds(text, 100_000, size), measure_store(2)
     figures = {
-        "memory_bandwidth": rounds.memory_bandwidth, "meeting": store.meeting, "meeting_each": store.meeting_each,
-        "jitter": rounds.jitter, "round_seconds": 0.0, "launch": 0.0, **given,
+        "packing": rounds.packing, "jitter": rounds.jitter, "round_seconds": rounds.round_seconds, "launch": 0.0,
+        **given,
     }  # fmt: skip
     measured = {"run": asdict(run), "rounds": asdict(rounds), "store": asdict(store)}
     return Worker(run.rate, **figures), _fabric(store), {"measured": measured}

@@ -16,8 +16,8 @@ import numpy as np
 from benchmark import ROOT
 
 SIZES = (1 << 16, 1 << 20, 1 << 22)  # floats of the arrays that are added up
-MEMBERS = (1, 4, 16)  # that meet
 REPEATS = 12
+FEWEST_ROUNDS = 4
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,8 @@ class Run:
 @dataclass(frozen=True)
 class Rounds:
     """Rounds of one replica alone: seconds of training between them in the mean; the standard deviations, as shares,
-    of these seconds, of processor time and of pairs; bytes/s that averaging moves through memory.
+    of these seconds, of processor time and of pairs; packing: bytes/s of rows, all changed, that are packed and
+    unpacked; round_seconds: of a round without rows.
     """  # fmt: skip
 
     count: int
@@ -43,20 +44,17 @@ class Rounds:
     jitter: float
     jitter_of_processor: float
     jitter_of_pairs: float
-    memory_bandwidth: float
+    packing: float
+    round_seconds: float
 
 
 @dataclass(frozen=True)
 class Store:
-    """Sums through Ray's object store by ``members``: seconds = latency + bytes / bandwidth; meetings of n members:
-    meeting + n · meeting_each.
-    """  # fmt: skip
+    """Sums through Ray's object store by ``members`` that do nothing else: seconds = latency + bytes / bandwidth."""
 
     members: int
     latency: float
     bandwidth: float
-    meeting: float
-    meeting_each: float
 
 
 def train(text: Path, folder: Path, replicas: int | None, *options: str) -> Run:
@@ -82,25 +80,13 @@ def train(text: Path, folder: Path, replicas: int | None, *options: str) -> Run:
 
 
 class _Alone:
-    """A meeting point without others, which keeps the times."""
-
-    def __init__(self) -> None:
-        self.marks: list[tuple[float, float, int]] = []
-
-    def mark(self, pairs: int) -> None:
-        self.marks.append((time.perf_counter(), time.process_time(), pairs))
-
-    def arrive(self, rank: int, number: int, report: object, last: bool) -> object:
-        from w2v.distributed.coordinator import Meeting
-
-        self.mark(report.pairs)
-        return Meeting(None, last, False)
-
-    def pause(self, rank: int) -> None:
-        raise RuntimeError("nobody asked for a pause")
+    """A meeting point without others."""
 
     def tell(self, rank: int, report: object) -> None:
         """Nobody listens."""
+
+    def pause(self, rank: int, number: int, report: object) -> None:
+        raise RuntimeError("nobody asked for a pause")
 
 
 def measure_rounds(text: Path, sync_words: int, size: int) -> Rounds:
@@ -109,65 +95,100 @@ def measure_rounds(text: Path, sync_words: int, size: int) -> Rounds:
     from w2v.config import TrainConfig
     from w2v.corpus import encode_corpus
     from w2v.corpus.part import split_corpus
-    from w2v.distributed.communicators import SingleCommunicator
     from w2v.distributed.replica import EpochPlan, Replica
     from w2v.distributed.rounds import rounds_per_epoch
 
     corpus = encode_corpus([text])
     config = TrainConfig(vector_size=size, device="cpu", threads=1).resolved()
-    point = _Alone()
-    replica = Replica(0, config, corpus.vocabulary.counts, point, lambda members: _Counting(SingleCommunicator()))
+    communicator = _Timing()
+    replica = Replica(0, config, corpus.vocabulary.counts, _Alone(), lambda members: communicator)
     replica.compile(1)
     replica.initialise()
     ids = corpus.ids
     rounds = rounds_per_epoch(int((ids >= 0).sum()), 1, sync_words)
     replica.upload(split_corpus(ids, 1)[0], -(-ids.size // rounds))
-    point.mark(0)
-    replica.train_epoch(EpochPlan(0, rounds, 1, lambda share: config.alpha, EpochReport()))
-    return _summary(replica, point, rounds)
+    if rounds < FEWEST_ROUNDS:
+        raise RuntimeError(f"{rounds} rounds tell too little: give a longer text, or fewer --sync-words")
+    begun = _now()
+    replica.train_epoch(EpochPlan(0, rounds, 1, lambda share: config.alpha, (EpochReport(),)))
+    return _summary(begun, communicator, *_averaging(replica.parameters()))
 
 
-class _Counting:
-    """A communicator that notes the bytes of every round."""
+def _now() -> tuple[float, float]:
+    return time.perf_counter(), time.process_time()
 
-    def __init__(self, inner: object) -> None:
-        self.xp, self._inner = inner.xp, inner
+
+class _Timing:
+    """A group of one, which keeps when every round began, its bytes and its note."""
+
+    xp = np
+
+    def __init__(self) -> None:
+        from w2v.backends.base import EpochReport
+        from w2v.distributed.notes import write_note
+
+        self._note_floats = write_note(1, 0, EpochReport(), False).size
+        self.begun: list[tuple[float, float]] = []
         self.bytes: list[int] = []
+        self._notes: list[np.ndarray] = []
 
     def begin_round(self, number: int, group: object) -> None:
+        self.begun.append(_now())
         self.bytes.append(0)
+        self._notes.append(np.empty(0, np.float32))
 
     def sum(self, values: np.ndarray) -> np.ndarray:
         self.bytes[-1] += values.nbytes
-        return self._inner.sum(values)
+        # Of several sums of a round, the note is in the last one.
+        self._notes[-1] = values[-self._note_floats :].copy()
+        return values
 
-    def abort(self) -> None:
-        """Nothing ever waits."""
+    def abort(self) -> bool:
+        return False
+
+    def pairs(self) -> list[int]:
+        """Of the epoch so far, when every round began."""
+        from w2v.distributed.notes import read_reports
+
+        return [report.pairs for note in self._notes for report in read_reports(note)]
 
 
-def _summary(replica: object, point: _Alone, rounds: int) -> Rounds:
-    """Of the times of arrival: training is what lies between two of them, but for the averaging.
+def _averaging(parameters: dict[str, np.ndarray]) -> tuple[float, float]:
+    """Bytes/s of rows that are packed and unpacked, all of them changed, and seconds of a round without rows."""
+    from w2v.distributed.averaging import RowAverager
 
-    The averaging of a round is timed again on its own, over all rows, where nothing else runs between.
-    """
-    from scaling_model import PASSES
+    averager = RowAverager(parameters)
+    everything = {name: len(array) for name, array in parameters.items()}
+    size = sum(4 * (array.size + len(array)) for array in parameters.values())
+    full, empty = [], []
+    for _ in range(REPEATS):
+        for array in parameters.values():
+            array += 1
+        full.append(_round_seconds(averager, everything))
+        empty.append(_round_seconds(averager, dict.fromkeys(parameters, 0)))
+    return size / (min(full) - min(empty)), min(empty)
 
-    communicator, averager = replica._communicator, replica._averager
-    rows = {name: len(array) for name, array in averager.reference.items()}
-    best = float("inf")
-    for _ in range(3):
-        communicator.begin_round(0, None)
-        begun = time.perf_counter()
-        averager.average(rows, communicator)
-        best = min(best, time.perf_counter() - begun)
-    bandwidth = PASSES * communicator.bytes[-1] / best
+
+def _round_seconds(averager: object, rows: dict[str, int]) -> float:
+    """Of a round in a group of one, with its note."""
+    from w2v.backends.base import EpochReport
+    from w2v.distributed.communicators import SingleCommunicator
+    from w2v.distributed.notes import read_reports, write_note
+
+    begun = time.perf_counter()
+    read_reports(averager.average(rows, SingleCommunicator(), write_note(1, 0, EpochReport(), False)))
+    return time.perf_counter() - begun
+
+
+def _summary(begun: tuple[float, float], communicator: _Timing, packing: float, round_seconds: float) -> Rounds:
+    """Training is what lies between the beginnings of two rounds, but for the averaging; begun: when training did."""
     # The last round is at the end of the epoch: its time is none of a whole interval.
-    marks = np.array(point.marks[:rounds])
-    averaging = np.array([0.0, *(PASSES * size / bandwidth for size in communicator.bytes[: len(marks) - 2])])
-    wall, processor, pairs = np.diff(marks, axis=0).T
+    marks = np.array([(*times, pairs) for times, pairs in zip(communicator.begun, communicator.pairs(), strict=True)])
+    wall, processor, pairs = np.diff(np.vstack([(*begun, 0), marks[:-1]]), axis=0).T
+    averaging = np.array([0.0, *(round_seconds + size / packing for size in communicator.bytes[:-2])])
     wall, processor = wall - averaging, processor - averaging
     share = [float(part.std() / part.mean()) for part in (wall, processor, pairs)]
-    return Rounds(rounds, float(wall.mean()), *share, bandwidth)
+    return Rounds(len(marks), float(wall.mean()), *share, packing, round_seconds)
 
 
 def measure_store(members: int = 2) -> Store:
@@ -182,13 +203,11 @@ def measure_store(members: int = 2) -> Store:
     config = TrainConfig(replicas=members, threads=members, device="cpu").resolved()
     with running_cluster("local", config, shape) as cluster:
         sums = _sums(cluster.ray, members)
-        meetings = {count: _meeting_seconds(cluster.ray, count) for count in MEMBERS}
-    each, first = np.polyfit(list(meetings), list(meetings.values()), 1)
     sizes, seconds = 4.0 * np.array(list(sums)), np.array(list(sums.values()))
     # The smallest array tells the latency: a fitted line would let the largest one, and noise, decide.
     latency = float(seconds[0])
     bandwidth = float(((sizes[1:] - sizes[0]) / np.maximum(seconds[1:] - latency, 1e-9)).mean())
-    return Store(members, latency, bandwidth, max(float(first), 0.0), max(float(each), 0.0))
+    return Store(members, latency, bandwidth)
 
 
 class _Member:
@@ -226,22 +245,6 @@ def _sums(ray: object, members: int) -> dict[int, float]:
     for actor in (*actors, *adders):
         ray.kill(actor)
     return found
-
-
-def _meeting_seconds(ray: object, members: int) -> float:
-    """Median seconds from the first arrival to the last answer."""
-    from w2v.backends.base import EpochReport
-    from w2v.distributed.coordinator import Coordinator
-
-    coordinator = ray.remote(num_cpus=0, max_concurrency=1000)(Coordinator).remote(members)
-    ray.get(coordinator.begin_epoch.remote([EpochReport()] * members, 1))
-    found = []
-    for number in range(1, 2 * REPEATS):
-        begun = time.perf_counter()
-        ray.get([coordinator.arrive.remote(rank, number, EpochReport(), False) for rank in range(members)])
-        found.append(time.perf_counter() - begun)
-    ray.kill(coordinator)
-    return statistics.median(found)
 
 
 def measured_runs(text: Path, options: tuple[str, ...], repeats: int, replicas: tuple[int, ...]) -> list[Run]:

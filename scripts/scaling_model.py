@@ -14,11 +14,13 @@ SCHEMES = ("rows", "columns", "softmax-rows")
 #: adaptive: 85 million words in 42 and 27 s, PyTorch, not tuned. class was not measured: adaptive's figure stands in.
 H200 = {"ns": 504e6, "hs": 119e6, "full": 85e6 / 42, "adaptive": 85e6 / 27, "class": 85e6 / 27}
 MEASURED_ROWS, MEASURED_SIZE = 79_666, 128
-# Bytes that averaging moves through memory per byte of the rows (RowAverager._average): comparison 2.5, masked copy
-# 2, division 2, choice 3, two writes 4.
+# Bytes that averaging moves through a GPU's memory per byte of the rows (averaging._Piece): comparison 2.5, masked
+# copy 2, division 2, choice 3, two writes 4.
 PASSES = 13.5
-#: Kernels of one block of it; the block's bytes are BLOCK_BYTES.
-LAUNCHES = 12
+#: Kernels and copies: of a piece, which is a block's rows of one matrix; of a block, with its sum and the notes.
+PIECE_LAUNCHES, BLOCK_LAUNCHES = 10, 4
+# Seconds that the note of every member takes to be read (notes.read_reports), measured on a CPU's core.
+NOTE_SECONDS = 1.7e-6
 # Floats between two rows on a GPU (PITCH_MULTIPLE of kernels/window.py and kernels/softmax.py).
 PITCH_MULTIPLE = 8
 # Share of a row-wise step that fewer columns do not shorten: of the 950 instructions of a window at D = 128
@@ -31,19 +33,17 @@ SAME_BATCH = 1e-3
 
 @dataclass(frozen=True)
 class Worker:
-    """One worker. words_per_second: alone; memory_bandwidth: bytes/s; meeting, meeting_each: seconds that members of
-    a round take to meet, and more per member; round_seconds: what a segment of the text takes to begin and to end;
-    jitter: standard deviation of the time of a round of 100,000 words, as a share of it, which falls with the square
-    root of the round's length to jitter_floor at least; launch: seconds of a kernel's launch.
+    """One worker. words_per_second: alone; packing: bytes/s of rows packed before a sum and unpacked after it;
+    round_seconds: what every round takes but for its rows and members: a segment of the text ends and another begins,
+    and Python holds the round and writes and reads its note; jitter: standard deviation of the time of a round of
+    100,000 words, as a share of it, which falls with the square root of the round's length to jitter_floor at least;
+    launch: seconds of a kernel's launch.
     """  # fmt: skip
 
     words_per_second: float
-    memory_bandwidth: float = 0.8 * 4.8e12  # NVIDIA H200 data sheet: 4.8 TB/s; 0.8 of it is an assumption
-    # Ray 2.10's own microbenchmarks (release/release_logs/2.10.0/microbenchmark.json): 1,362 calls/s of an async
-    # actor one by one, 2,450 calls/s with arguments when many are under way.
-    meeting: float = 1 / 1362
-    meeting_each: float = 1 / 2450
-    round_seconds: float = 1e-4
+    packing: float = 0.8 * 4.8e12 / PASSES  # NVIDIA H200 data sheet: 4.8 TB/s; 0.8 of it is an assumption
+    # An assumption: of it Python's share with a note was measured, some 20 µs on a CPU's core; a segment on no GPU.
+    round_seconds: float = 3e-4
     jitter: float = 0.042  # of the pairs in rounds of 100,000 words, measured (scaling_measure.measure_rounds)
     jitter_floor: float = 0.02
     launch: float = 5e-6
@@ -55,22 +55,36 @@ class Worker:
 
 @dataclass(frozen=True)
 class Job:
-    """What is trained: an epoch of ``words`` words; matrices: (rows, floats of a row) of every array."""
+    """What is trained: an epoch of ``words`` words; sync_words: of a worker between two rounds, None for the default;
+    matrices: (rows, floats of a row) of every array.
+    """  # fmt: skip
 
     objective: str
     rows: int
     size: int
     words: float
-    sync_words: float
+    sync_words: float | None
     matrices: tuple[tuple[int, int], ...]
     dots: float = math.nan
     batch_words: float = 1e6
     batch_inputs: float = math.nan
 
+    def interval(self, workers: int, fabric: Fabric) -> float:
+        """Words of a worker between two rounds: those given, else the default: of CPUs where actors add, or of GPUs."""
+        from w2v.distributed.rounds import default_sync_words
+
+        return self.sync_words or default_sync_words(workers, "cpu" if fabric.adders else "cuda")
+
+    def rounds(self, workers: int, fabric: Fabric) -> int:
+        """Of an epoch."""
+        from w2v.distributed.rounds import rounds_per_epoch
+
+        return rounds_per_epoch(self.words, workers, self.interval(workers, fabric))
+
 
 @dataclass(frozen=True)
 class Prediction:
-    """An epoch. Seconds of training, communication (averaging and meeting included) and waiting for the slowest."""
+    """An epoch. Seconds of training, communication (all of a round but waiting) and waiting for the slowest."""
 
     workers: int
     fabric: str
@@ -134,21 +148,31 @@ def rows_in_round(job: Job, number: int, rounds: int) -> list[tuple[int, int]]:
     return [(rows_of_round(number, rounds, rows), floats) for rows, floats in job.matrices]
 
 
-def round_bytes(job: Job, number: int, rounds: int) -> int:
-    """Bytes that a member contributes to a round: values, and for every row whether it changed, float32."""
-    return sum(4 * rows * (floats + 1) for rows, floats in rows_in_round(job, number, rounds))
+def round_bytes(job: Job, number: int, rounds: int, members: int) -> int:
+    """Bytes that a member contributes to a round: values, for every row whether it changed, and notes, float32."""
+    from w2v.backends.base import EpochReport
+    from w2v.distributed.notes import write_note
+
+    notes = write_note(members, 0, EpochReport(), False).nbytes
+    return sum(4 * rows * (floats + 1) for rows, floats in rows_in_round(job, number, rounds)) + notes
 
 
-def averaging_seconds(job: Job, number: int, rounds: int, worker: Worker, reduce: Callable[[float], float]) -> float:
-    """A round's packing, all-reduce and unpacking, block by block. reduce: seconds for bytes."""
+def round_blocks(job: Job, number: int, rounds: int) -> int:
+    """Sums of a round: the rows of all matrices share blocks of BLOCK_BYTES."""
     from w2v.distributed.averaging import BLOCK_BYTES
 
-    total = 0.0
-    for rows, floats in rows_in_round(job, number, rounds):
-        size = 4 * rows * (floats + 1)
-        blocks = max(1, math.ceil(rows / max(1, BLOCK_BYTES // (4 * floats))))
-        total += PASSES * size / worker.memory_bandwidth + blocks * (LAUNCHES * worker.launch + reduce(size / blocks))
-    return total
+    values = sum(4 * rows * floats for rows, floats in rows_in_round(job, number, rounds))
+    return max(1, math.ceil(values / BLOCK_BYTES))
+
+
+def averaging_seconds(
+    job: Job, number: int, rounds: int, members: int, worker: Worker, reduce: Callable[[float], float]
+) -> float:
+    """A round's packing, sums and unpacking, block by block. reduce: seconds for the bytes of a sum."""
+    size, blocks = round_bytes(job, number, rounds, members), round_blocks(job, number, rounds)
+    # Where a matrix ends inside of a block, that block has one piece more.
+    launches = PIECE_LAUNCHES * (blocks + len(job.matrices) - 1) + BLOCK_LAUNCHES * blocks
+    return size / worker.packing + launches * worker.launch + blocks * reduce(size / blocks)
 
 
 def slowest(workers: int) -> float:
@@ -167,27 +191,25 @@ def predict(job: Job, worker: Worker, workers: int, fabric: Fabric, scheme: str 
 
 def _rows(job: Job, worker: Worker, workers: int, fabric: Fabric) -> Prediction:
     """Replicas, as w2v.distributed has them: nothing is exchanged while they train."""
-    from w2v.distributed.rounds import rounds_per_epoch
-
-    rounds = rounds_per_epoch(job.words, workers, job.sync_words)
+    rounds = job.rounds(workers, fabric)
     training = job.words / workers / worker.words_per_second
     if workers == 1:
         return _finished(job, worker, 1, fabric, (training, 0.0, 0.0), rounds, 0.0)
     averaging = mean_of_rounds(
         rounds,
         lambda number: averaging_seconds(
-            job, number, rounds, worker, lambda size: allreduce_seconds(workers, size, fabric)
+            job, number, rounds, workers, worker, lambda size: allreduce_seconds(workers, size, fabric)
         ),
     )
-    meeting = worker.meeting + workers * worker.meeting_each + worker.round_seconds
+    own = worker.round_seconds + workers * NOTE_SECONDS
     waiting = training * worker.jitter_of(job.words / workers / rounds) * slowest(workers)
-    sent = mean_of_rounds(rounds, lambda number: round_bytes(job, number, rounds))
-    return _finished(job, worker, workers, fabric, (training, rounds * (averaging + meeting), waiting), rounds, sent)
+    sent = mean_of_rounds(rounds, lambda number: round_bytes(job, number, rounds, workers))
+    return _finished(job, worker, workers, fabric, (training, rounds * (averaging + own), waiting), rounds, sent)
 
 
 def _columns(job: Job, worker: Worker, workers: int, fabric: Fabric) -> Prediction:
     """Every worker holds D / n columns of all rows and sees the whole text (Ordentlich et al. 2016): the dot products
-    of a batch are summed over the workers, 4 bytes each; nothing is averaged, and nobody meets but in the sum.
+    of a batch are summed over the workers, 4 bytes each; nothing is averaged.
     """  # fmt: skip
     undivided = UNDIVIDED * job.words / worker.words_per_second
     return _sharded(job, worker, workers, fabric, 4 * job.dots * job.batch_words, undivided)
@@ -208,7 +230,7 @@ def _sharded(job: Job, worker: Worker, workers: int, fabric: Fabric, size: float
     if workers == 1:
         return _finished(job, worker, 1, fabric, (alone, 0.0, 0.0), batches, 0.0)
     training = undivided + (alone - undivided) / workers
-    each = allreduce_seconds(workers, size, fabric) + LAUNCHES * worker.launch
+    each = allreduce_seconds(workers, size, fabric) + (PIECE_LAUNCHES + BLOCK_LAUNCHES) * worker.launch
     # All do the same work on the same words: what differs is the devices alone.
     waiting = training * worker.jitter_floor * slowest(workers)
     return _finished(job, worker, workers, fabric, (training, batches * each, waiting), batches, size)

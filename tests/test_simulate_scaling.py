@@ -12,9 +12,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from w2v.backends.base import EpochReport
 from w2v.config import TrainConfig
+from w2v.distributed import averaging
 from w2v.distributed.averaging import RowAverager
-from w2v.distributed.rounds import rounds_per_epoch, rows_of_round
+from w2v.distributed.notes import write_note
+from w2v.distributed.rounds import default_sync_words, rounds_per_epoch, rows_of_round
 
 SCRIPTS = Path(__file__).parent.parent / "scripts"
 sys.path.append(str(SCRIPTS))
@@ -27,7 +30,6 @@ from scaling_model import Job, Worker, predict  # noqa: E402
 
 BIG = Job("ns", 10**6, 300, 1e9, 1e5, ((10**6, 304), (10**6, 304)), dots=30.0)
 H200 = Worker(scaling_model.speed("ns", 10**6, 300))
-SILENT = {"meeting": 0.0, "meeting_each": 0.0}
 RATED = scaling_links.REACHED
 START = scaling_links.START_SECONDS
 
@@ -76,25 +78,33 @@ def test_all_reduce_grows_with_bytes_and_members(name):
 
 @pytest.mark.parametrize("rounds", [1, 2, 3, 7, 8, 100, 1025])
 @pytest.mark.parametrize("rows", [10, 1024, 5000, 10**6])
-def test_bytes_of_an_epoch_are_those_of_the_schedule(rounds, rows):
+def test_bytes_of_an_epoch_are_those_of_the_schedule(rounds, rows, members=5):
     job = replace(BIG, matrices=((rows, 12), (rows - 1, 5), (rows, 1)))
     one_by_one = sum(
         4 * rows_of_round(number, rounds, length) * (floats + 1)
         for number in range(1, rounds + 1)
         for length, floats in job.matrices
     )
-    mean = scaling_model.mean_of_rounds(rounds, lambda number: scaling_model.round_bytes(job, number, rounds))
+    one_by_one += rounds * 4 * members * 25
+    mean = scaling_model.mean_of_rounds(
+        rounds, lambda number: scaling_model.round_bytes(job, number, rounds, members)
+    )
     assert mean * rounds == pytest.approx(one_by_one, rel=1e-12)
     assert sum(times for _, times in scaling_model.levels(rounds)) == rounds
 
 
-def test_bytes_are_those_that_the_averaging_exchanges():
+@pytest.mark.parametrize("block_bytes", [1 << 26, 60_000])
+@pytest.mark.parametrize("members", [1, 3])
+def test_bytes_and_sums_are_those_of_the_averaging(block_bytes, members, monkeypatch):
     class Counting:
-        xp, bytes = np, 0
+        xp, bytes, sums = np, 0, 0
 
         def sum(self, values):
             self.bytes += values.nbytes
+            self.sums += 1
             return values
+
+    monkeypatch.setattr(averaging, "BLOCK_BYTES", block_bytes)
 
     matrices = ((3000, 7), (2999, 7), (3000, 1))
     arrays = {f"m{n}": np.ones(rows if floats == 1 else (rows, floats), np.float32)
@@ -102,9 +112,12 @@ def test_bytes_are_those_that_the_averaging_exchanges():
     averager, communicator = RowAverager(arrays), Counting()
     job = replace(BIG, matrices=matrices)
     for number in (1, 2, 4):
-        communicator.bytes = 0
-        averager.average({name: rows_of_round(number, 4, len(a)) for name, a in arrays.items()}, communicator)
-        assert communicator.bytes == scaling_model.round_bytes(job, number, 4)
+        communicator.bytes = communicator.sums = 0
+        rows = {name: rows_of_round(number, 4, len(a)) for name, a in arrays.items()}
+        averager.average(rows, communicator, write_note(members, 0, EpochReport(), False))
+        assert communicator.bytes == scaling_model.round_bytes(job, number, 4, members)
+        assert communicator.sums == scaling_model.round_blocks(job, number, 4)
+        assert (communicator.sums > 1) == (block_bytes < 1 << 26)
 
 
 @pytest.mark.parametrize("objective", ["ns", "hs", "full", "class", "adaptive"])
@@ -129,16 +142,27 @@ def test_the_slowest_of_normal_numbers():
 
 
 def test_an_epoch_by_hand():
-    # Two workers, 4 rounds of 1,000 words each; 1,024 rows of 1 float: 8,192 bytes in every round.
+    # Two workers, 4 rounds of 1,000 words each; 1,024 rows of 1 float: 8,192 bytes in every round, and two notes.
     job = Job("ns", 1024, 1, 8000.0, 1000.0, ((1024, 1),))
-    worker = Worker(1000.0, 1e6, 0.5, 0.25, 0.125, jitter=0.0, jitter_floor=0.1, launch=0.001)
+    worker = Worker(1000.0, packing=1e6, round_seconds=0.125, jitter=0.0, jitter_floor=0.1, launch=0.001)
     found = predict(job, worker, 2, one_link(1e4, 0.0))
-    averaging = scaling_model.PASSES * 8192 / 1e6 + scaling_model.LAUNCHES * 0.001 + START + 8192 / (1e4 * RATED)
-    assert (found.rounds, found.bytes_per_round, found.training) == (4, 8192, 4.0)
-    assert found.communication == pytest.approx(4 * (averaging + 0.5 + 2 * 0.25 + 0.125))
+    averaging = 8392 / 1e6 + 14 * 0.001 + START + 8392 / (1e4 * RATED)
+    assert (found.rounds, found.bytes_per_round, found.training) == (4, 8392, 4.0)
+    assert found.communication == pytest.approx(4 * (averaging + 0.125 + 2 * 1.7e-6), rel=1e-9)
     assert found.waiting == pytest.approx(4.0 * 0.1 / math.sqrt(math.pi))
     assert found.words_per_second == pytest.approx(8000 / (4 + found.communication + found.waiting))
     assert found.efficiency == pytest.approx(found.words_per_second / 2000)
+
+
+@pytest.mark.parametrize("name", FABRICS)
+def test_default_intervals_are_those_of_training(name):
+    job, device = replace(BIG, sync_words=None), "cpu" if name == "object-store" else "cuda"
+    for workers in (1, 2, 4, 64):
+        expected = default_sync_words(workers, device)
+        assert job.interval(workers, FABRICS[name]) == expected
+        found = predict(job, H200, workers, FABRICS[name])
+        assert found.rounds == rounds_per_epoch(10**9, workers, expected)
+    assert BIG.interval(2, FABRICS[name]) == 1e5
 
 
 @pytest.mark.parametrize("name", FABRICS)
@@ -280,7 +304,7 @@ def test_a_batch_of_block_softmax_has_fewer_inputs_than_pairs():
     job = job_of("full", zipf(5000), 32, None, None)
     assert 0 < job.batch_inputs <= 5000
     assert job.batch_words > 131_072 / 12
-    assert job.sync_words == 100_000
+    assert job.sync_words is None
 
 
 @pytest.fixture
@@ -320,7 +344,7 @@ def test_the_command_says_what_it_assumes(script, tmp_path):
     assert float(rows[0]["efficiency"]) == 1
     record = json.loads(output.read_text())
     assert record["figures"] == "simulated"
-    assert record["predictions"][2]["rounds"] == rounds_per_epoch(10**8, 8, TrainConfig.sync_words)
+    assert record["predictions"][2]["rounds"] == rounds_per_epoch(10**8, 8, default_sync_words(8, "cuda"))
     assert {row["workers"] for row in record["staleness"]} == {2, 8}
     assert len(record["assumptions"]) >= 8
 
@@ -328,10 +352,13 @@ def test_the_command_says_what_it_assumes(script, tmp_path):
 def test_links_and_workers_have_options(script, tmp_path):
     given = ["--rows", "5000", "--words", "1e7", "--workers", "2", "--link", "10gbe"]
     slow = CliRunner().invoke(script, given)
-    fast = CliRunner().invoke(script, [*given, "--bandwidth", "100", "--latency", "1", "--meeting-ms", "0.1"])
+    fast = CliRunner().invoke(script, [*given, "--bandwidth", "100", "--latency", "1"])
     assert slow.exit_code == fast.exit_code == 0, slow.output + fast.output
     slow, fast = (float(table(done.output, "workers")[0]["efficiency"]) for done in (slow, fast))
     assert fast > 2 * slow
+    late = CliRunner().invoke(script, [*given, "--bandwidth", "100", "--latency", "1", "--round-us", "1e6"])
+    assert "take 1e+06 µs a round" in late.output
+    assert float(table(late.output, "workers")[0]["efficiency"]) < fast / 2
     assert CliRunner().invoke(script, ["--workers", "two"]).exit_code == 2
     assert CliRunner().invoke(script, ["--rows", "5000", "--scheme", "softmax-rows"]).exit_code == 1
 

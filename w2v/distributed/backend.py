@@ -16,7 +16,7 @@ from w2v.corpus.part import CorpusPart, split_corpus
 from w2v.distributed.actors import Actors
 from w2v.distributed.cluster import Cluster
 from w2v.distributed.replica import EpochPlan, Standing
-from w2v.distributed.rounds import default_sync_words, rounds_per_epoch
+from w2v.distributed.rounds import rounds_per_epoch
 from w2v.errors import DeviceError
 
 # Looking takes processor time from the replicas.
@@ -39,15 +39,14 @@ class ReplicatedBackend:
         cluster: Cluster,
         say: Callable[[str], None] = lambda message: None,
     ) -> None:
-        """Start the replicas. config: of the run, its device "cpu" or "cuda"; counts: (V,) int64.
+        """Start the replicas. config: as the cluster resolves it, its device "cpu" or "cuda"; counts: (V,) int64.
 
         say: gets a line where a replica died and was replaced.
         """
         self.config = config
         self._say = say
         replicas = cluster.replicas(config.replicas, config.device)
-        self._replicas = replicas
-        self._sync_words = config.sync_words or default_sync_words(replicas, config.device)
+        self._replicas, self._sync_words = replicas, config.sync_words
         threads = max(1, config.threads // replicas)
         own = replace(config, threads=threads, replicas=None)
         self._actors = Actors(cluster.ray, own, counts, replicas, config.device == "cuda")

@@ -9,12 +9,14 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
+from dataclasses import replace
 from types import ModuleType
 from typing import TextIO
 
 from w2v.backends import choose_device
 from w2v.config import TrainConfig
 from w2v.cores import available_cores
+from w2v.distributed.rounds import default_sync_words
 from w2v.errors import ConfigError, DeviceError, require
 from w2v.host_memory import available_memory
 from w2v.objectives import CorpusShape
@@ -66,6 +68,13 @@ class Cluster:
         if device == "cuda" and asked > self.gpus:
             raise DeviceError(f"--replicas {asked} are more than the {self.gpus} GPUs that there are: lower it")
         return int(asked)
+
+    def resolved(self, config: TrainConfig, device: str) -> TrainConfig:
+        """With numbers for what "auto" and defaults of replicas mean on a device; raises as ``replicas`` does."""
+        replicas = self.replicas(config.replicas, device)
+        return replace(
+            config, replicas=replicas, sync_words=config.sync_words or default_sync_words(replicas, device)
+        )
 
     def encoders(self, config: TrainConfig) -> int:
         """How many tasks encode text at once: one per CPU, here as many as there are to be threads or replicas."""

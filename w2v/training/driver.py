@@ -127,13 +127,11 @@ def train(
             device = choose_device(config.device) if cluster is None else cluster.choose_device(config.device)
             if resumed is None:
                 config = resolve_for_corpus(config, shape, device, say)
+                config = config if cluster is None else cluster.resolved(config, device)
             else:  # what was chosen for the corpus stays; where to train may change
                 config = replace(resumed.config, **{name: getattr(config, name) for name in MAY_CHANGE})
             if cluster is None or cluster.ours:  # of other computers nothing is known
-                here = (
-                    config if cluster is None else replace(config, replicas=cluster.replicas(config.replicas, device))
-                )
-                say(stated_memory(here, shape, device, heldout_ids.size))
+                say(stated_memory(config, shape, device, heldout_ids.size))
             used = device_memory_in_use(device) if cluster is None else None
             backend = _backend(config, corpus, device, cluster, held, say)
             backend.compile()
