@@ -10,10 +10,12 @@ import numpy as np
 from scaling_corpus import HARMLESS, stream
 from scaling_links import FABRICS, REACHED
 from scaling_model import (
+    BLOCK_LAUNCHES,
     H200,
     MEASURED_ROWS,
     NOTE_SECONDS,
     PASSES,
+    PIECE_LAUNCHES,
     SAME_BATCH,
     UNDIVIDED,
     Job,
@@ -27,6 +29,8 @@ from scaling_model import (
 
 #: Pairs of a batch of block softmax, and words of one whose dot products are summed.
 BATCH_PAIRS, COLUMN_BATCH = 131_072, 1e6
+#: Launches of a block with one piece, where 2 kernels stand for 10, as a share.
+FUSED_LAUNCHES = (BLOCK_LAUNCHES + 2) / (BLOCK_LAUNCHES + PIECE_LAUNCHES)
 SIZES = ((79_666, 128), (1_000_000, 300), (10_000_000, 300))
 SYNC_WORDS = (1e5, 1e6, 2e6, 5e6, 1e7, 2e7, 5e7, 1e8)
 COUNTS = tuple(1 << power for power in range(10))
@@ -101,8 +105,11 @@ def answers(job: Job, worker: Worker, counts: np.ndarray) -> dict[str, list[dict
 
 
 def _eight(job: Job, worker: Worker) -> list[dict]:
+    # A kernel that packs reads two values and writes one, one that unpacks reads one and writes two.
+    fused = replace(worker, packing=worker.packing * PASSES / 6, launch=worker.launch * FUSED_LAUNCHES)
     variants = {
         "as assumed": worker,
+        "rows packed by one kernel, unpacked by one": fused,
         "a round costs its sums alone": replace(worker, round_seconds=0.0, launch=0.0, packing=math.inf),
         "nobody lags": replace(worker, jitter=0.0, jitter_floor=0.0),
         "twice the words/s": replace(worker, words_per_second=2 * worker.words_per_second),

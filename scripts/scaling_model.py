@@ -70,7 +70,7 @@ class Job:
     batch_inputs: float = math.nan
 
     def interval(self, workers: int, fabric: Fabric) -> float:
-        """Words of a worker between two rounds: those given, else the default: of CPUs where actors add, or of GPUs."""
+        """Words of a worker between two rounds; by default those of CPUs where actors add, else of GPUs."""
         from w2v.distributed.rounds import default_sync_words
 
         return self.sync_words or default_sync_words(workers, "cpu" if fabric.adders else "cuda")
@@ -251,9 +251,9 @@ def _finished(
 
 
 def least_sync_words(job: Job, worker: Worker, workers: int, fabric: Fabric, target: float = 0.9) -> float | None:
-    """The smallest --sync-words of 1, 2, 5, 10, … thousand with at least this efficiency; None where none has it."""
+    """The smallest --sync-words of 1, 2, 3, 5, 10, … thousand with this efficiency; None where none has it."""
     for exponent in range(3, 12):
-        for digit in (1, 2, 5):
+        for digit in (1, 2, 3, 5):
             words = digit * 10.0**exponent
             if predict(replace(job, sync_words=words), worker, workers, fabric).efficiency >= target:
                 return words
