@@ -24,6 +24,7 @@ sys.path.append(str(SCRIPTS))
 
 import scaling_corpus  # noqa: E402 (in the folder that was just added)
 import scaling_links  # noqa: E402
+import scaling_measure  # noqa: E402
 import scaling_model  # noqa: E402
 from scaling_links import FABRICS, Fabric, Link, allreduce_seconds  # noqa: E402
 from scaling_model import Job, Worker, predict  # noqa: E402
@@ -78,7 +79,8 @@ def test_all_reduce_grows_with_bytes_and_members(name):
 
 @pytest.mark.parametrize("rounds", [1, 2, 3, 7, 8, 100, 1025])
 @pytest.mark.parametrize("rows", [10, 1024, 5000, 10**6])
-def test_bytes_of_an_epoch_are_those_of_the_schedule(rounds, rows, members=5):
+def test_bytes_of_an_epoch_are_those_of_the_schedule(rounds, rows):
+    members = 5
     job = replace(BIG, matrices=((rows, 12), (rows - 1, 5), (rows, 1)))
     one_by_one = sum(
         4 * rows_of_round(number, rounds, length) * (floats + 1)
@@ -93,7 +95,7 @@ def test_bytes_of_an_epoch_are_those_of_the_schedule(rounds, rows, members=5):
     assert sum(times for _, times in scaling_model.levels(rounds)) == rounds
 
 
-@pytest.mark.parametrize("block_bytes", [1 << 26, 60_000])
+@pytest.mark.parametrize("block_bytes", [1 << 26, 50_000])
 @pytest.mark.parametrize("members", [1, 3])
 def test_bytes_and_sums_are_those_of_the_averaging(block_bytes, members, monkeypatch):
     class Counting:
@@ -193,14 +195,26 @@ def test_longer_intervals_never_cost_words_per_second():
     assert (np.diff(found) > 0).all()
 
 
-def test_eight_gpus_over_nvlink_reach_nine_tenths_where_rounds_are_rare():
+def test_eight_gpus_over_nvlink():
     """V = 10^6, D = 300: what README says."""
     nvlink = FABRICS["nvlink4"]
-    assert predict(replace(BIG, sync_words=5e7), H200, 8, nvlink).efficiency >= 0.9
-    assert scaling_model.least_sync_words(BIG, H200, 8, nvlink) == 5e7
-    assert predict(BIG, H200, 8, nvlink).efficiency < 0.15
-    # Most of a round is Ray's: where NCCL alone lets the members meet, 2 million words are enough.
-    assert scaling_model.least_sync_words(BIG, replace(H200, **SILENT), 8, nvlink) == 2e6
+    assert predict(replace(BIG, sync_words=None), H200, 8, nvlink).efficiency == pytest.approx(0.886, abs=2e-3)
+    assert scaling_model.least_sync_words(BIG, H200, 8, nvlink) == 3e6
+    assert predict(replace(BIG, sync_words=3e6), H200, 8, nvlink).efficiency >= 0.9
+    assert predict(BIG, H200, 8, nvlink).efficiency == pytest.approx(0.418, abs=2e-3)
+    # A third of what is lost at the default is a round's own time, whatever it sums up.
+    swift = replace(H200, round_seconds=0.0)
+    assert scaling_model.least_sync_words(BIG, swift, 8, nvlink) == 2e6
+
+
+@pytest.mark.parametrize(
+    ("link", "workers"), [("nvlink4", 128), ("pcie5", 16), ("ndr", 32), ("100gbe", 16), ("25gbe", 4), ("10gbe", 2)]
+)
+def test_where_efficiency_falls_below_a_half(link, workers):
+    """With the default interval, V = 10^6, D = 300: what README says."""
+    job = replace(BIG, sync_words=None)
+    found = [predict(job, H200, 1 << power, FABRICS[link]) for power in range(10)]
+    assert scaling_model.first_below(found) == workers
 
 
 def test_no_interval_is_long_enough_for_a_slow_link():
@@ -355,12 +369,38 @@ def test_links_and_workers_have_options(script, tmp_path):
     fast = CliRunner().invoke(script, [*given, "--bandwidth", "100", "--latency", "1"])
     assert slow.exit_code == fast.exit_code == 0, slow.output + fast.output
     slow, fast = (float(table(done.output, "workers")[0]["efficiency"]) for done in (slow, fast))
-    assert fast > 2 * slow
+    assert fast > 1.5 * slow
     late = CliRunner().invoke(script, [*given, "--bandwidth", "100", "--latency", "1", "--round-us", "1e6"])
     assert "take 1e+06 µs a round" in late.output
     assert float(table(late.output, "workers")[0]["efficiency"]) < fast / 2
     assert CliRunner().invoke(script, ["--workers", "two"]).exit_code == 2
     assert CliRunner().invoke(script, ["--rows", "5000", "--scheme", "softmax-rows"]).exit_code == 1
+
+
+def test_training_is_what_lies_between_rounds():
+    """Rounds of 100 bytes at 10 bytes/s and 2 s: 12 s each."""
+    timing = scaling_measure._Timing()
+    for wall, processor, pairs in ((10, 5, 100), (40, 20, 300), (60, 30, 400), (99, 99, 999)):
+        timing.begin_round(0, None)
+        timing.sum(write_note(1, 0, EpochReport(pairs=pairs), False))
+        timing.begun[-1], timing.bytes[-1] = (wall, processor), 100
+    found = scaling_measure._summary((0.0, 0.0), timing, packing=10.0, round_seconds=2.0)
+    wall, processor, pairs = np.array([10, 18, 8]), np.array([5, 3, -2]), np.array([100, 200, 100])
+    assert (found.count, found.seconds, found.packing, found.round_seconds) == (4, 12.0, 10.0, 2.0)
+    expected = [part.std() / part.mean() for part in (wall, processor, pairs)]
+    assert [found.jitter, found.jitter_of_processor, found.jitter_of_pairs] == pytest.approx(expected)
+
+
+def test_rounds_of_training_are_measured(tmp_path):
+    text = tmp_path / "text.txt"
+    words = np.random.default_rng(3).zipf(1.3, 30_000) % 300
+    text.write_text("\n".join(" ".join(f"w{word}" for word in line) for line in words.reshape(-1, 20)))
+    found = scaling_measure.measure_rounds(text, 3000, 8)
+    assert 8 <= found.count <= 10  # words that are too rare are left out
+    assert found.jitter_of_pairs < 0.2
+    assert min(found.jitter, found.jitter_of_processor, found.jitter_of_pairs, found.round_seconds, found.packing) > 0
+    with pytest.raises(RuntimeError, match="tell too little"):
+        scaling_measure.measure_rounds(text, 20_000, 8)
 
 
 def test_figures_that_are_none_are_not_written():
