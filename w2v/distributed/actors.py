@@ -19,6 +19,8 @@ from w2v.errors import DeviceError
 Actor = Any
 # The driver asks a replica while it trains: to pause, where it stands, or to let go of a broken group.
 _CALLS_AT_ONCE = 4
+# A cluster that grows by itself takes minutes to have room for another replica.
+_ROOM_SECONDS = 300.0
 
 
 class _RemoteMeetingPoint:
@@ -94,8 +96,20 @@ class Actors:
         return made.remote(rank, self._config, self._counts, self.coordinator, self._adders)
 
     def restart(self, rank: int) -> None:
-        """Put a new replica in the place of a dead one."""
+        """Put a new replica in the place of a dead one; raises DeviceError where there is no room for it."""
         self.replicas[rank] = self._start(rank)
+        self.await_room(rank)
+
+    def await_room(self, *ranks: int) -> None:
+        """Wait until replicas have begun to run; raises DeviceError where they do not within minutes."""
+        begun = [self.start(rank, "describe") for rank in ranks]
+        _, waiting = self._ray.wait(begun, num_returns=len(begun), timeout=_ROOM_SECONDS)
+        if waiting:
+            needs = "a GPU and a CPU" if self._cuda else f"{self._config.threads} CPUs"
+            raise DeviceError(
+                f"the Ray cluster had no room for {len(waiting)} of {len(self.replicas)} replicas ({needs} each) "
+                f"in {_ROOM_SECONDS:.0f} s: lower --replicas or --threads, or add computers, and go on with --resume"
+            )
 
     def begin_epoch(self, reports: Sequence[EpochReport]) -> None:
         """See ``Coordinator`` and ``Adder``."""

@@ -50,6 +50,7 @@ class ReplicatedBackend:
         threads = max(1, config.threads // replicas)
         own = replace(config, threads=threads, replicas=None)
         self._actors = Actors(cluster.ray, own, counts, replicas, config.device == "cuda")
+        self._actors.await_room(*range(replicas))
         ((name, notes), *_) = self._actors.ask("describe")
         self.device = f"{replicas} × {name}"
         each = f"with {threads} {_threads(threads)} each" if config.device == "cpu" else "with a GPU each"
