@@ -21,7 +21,7 @@ from w2v.distributed import averaging
 from w2v.distributed.averaging import RowAverager
 from w2v.distributed.communicators import GroupBroken, NcclCommunicator, SingleCommunicator
 from w2v.distributed.coordinator import Adder, Coordinator
-from w2v.distributed.notes import pause_is_asked, read_reports, write_note
+from w2v.distributed.notes import pause_is_asked, read_reports, write_note, write_notes
 from w2v.distributed.rounds import FEWEST_ROWS, default_sync_words, rounds_per_epoch, rows_of_round
 from w2v.errors import CorpusError
 from w2v.objectives import CorpusShape, make_objective, resolve_for_corpus
@@ -122,13 +122,6 @@ class Together:
         return Member()
 
 
-class _NotNumpy:
-    """Its functions under another name."""
-
-    def __getattr__(self, name: str):
-        return getattr(np, name)
-
-
 def average(start: dict, changes: list[dict], rows: dict, hot_last=frozenset()) -> tuple[list[dict], Together]:
     group = Together(len(changes))
     members = [{name: array.copy() for name, array in start.items()} for _ in changes]
@@ -204,28 +197,6 @@ def test_all_rows_of_a_round_and_the_notes_are_one_sum():
     assert group.parts[0].shape == (4 * 4 + 5 * 2 + 3,)
 
 
-@pytest.mark.parametrize("columns", [1, 3, 16, 100])
-def test_the_loops_of_the_cpu_are_the_expressions_of_the_gpu(columns):
-    """Rows as views of wider ones, as padded parameters are; NumPy stands in for CuPy."""
-    rng = np.random.default_rng(columns)
-    reference = rng.normal(size=(40, columns)).astype(np.float32)
-    found = []
-    for xp in (np, _NotNumpy()):
-        values = np.zeros((40, columns + 2), np.float32)[:, :columns]
-        values[:] = reference
-        values[::3] += 1
-        values[5, -1], values[7, 0] = np.nan, np.inf
-        known, packed = reference.copy(), np.full((40, columns + 1), 9, np.float32)
-        piece = averaging._Piece(values, known, slice(0, 40))
-        piece.pack(xp, packed)
-        packs = packed.copy()
-        packed[::2] *= 2
-        piece.unpack(xp, packed)
-        found.append((packs, values.copy(), known))
-    for ours, theirs in zip(*found, strict=True):
-        np.testing.assert_array_equal(ours, theirs)
-
-
 # ---- Meeting. ----
 
 
@@ -255,7 +226,7 @@ def test_notes_are_exact_whatever_the_members_say():
     ]
     for asks in (None, 0, 4):
         notes = [write_note(5, rank, report, rank == asks) for rank, report in enumerate(reports)]
-        assert read_reports(sum(notes)) == tuple(reports)
+        assert read_reports(sum(notes)) == tuple(reports) == read_reports(write_notes(reports))
         assert pause_is_asked(sum(notes)) == (asks is not None)
 
 

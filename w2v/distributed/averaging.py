@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from w2v.distributed.communicators import Communicator
+from w2v.kernels import averaging as device_averaging
 from w2v.kernels.averaging_cpu import pack_changed_rows, unpack_means
 
 Array = Any
@@ -104,18 +105,24 @@ class _Piece:
         """packed: (n, d + 1), rows that were changed and a 1 behind them; written."""
         if xp is np:
             pack_changed_rows(self._values, self._reference, packed)
-            return
-        packed[:, -1] = (self._values != self._reference).any(axis=1)
-        xp.multiply(self._values, packed[:, -1:], out=packed[:, :-1])
+        elif len(packed):
+            values, reference = _with_pitch(self._values), _with_pitch(self._reference)
+            self._launch("pack_changed_rows", *values, *reference, *self._extent, packed)
 
     def unpack(self, xp: Any, packed: Array) -> None:
         """packed: (n, d + 1), the sums."""
         if xp is np:
             unpack_means(_read_only(packed), self._values, self._reference)
-            return
-        members = packed[:, -1:]
-        means = packed[:, :-1] / xp.maximum(members, 1)
-        self._reference[:] = self._values[:] = xp.where(members > 0, means, self._reference)
+        elif len(packed):
+            values, reference = _with_pitch(self._values), _with_pitch(self._reference)
+            self._launch("unpack_means", packed, *self._extent, *values, *reference)
+
+    @property
+    def _extent(self) -> tuple[np.int64, np.int32]:
+        return np.int64(self.shape[0]), np.int32(self.shape[1] - 1)
+
+    def _launch(self, name: str, *arguments: object) -> None:
+        device_averaging.load()[name](*device_averaging.launch(self.shape[0]), arguments)
 
 
 def _divided(pieces: list[_Piece], packed: Array) -> Iterator[tuple[_Piece, Array]]:
@@ -124,6 +131,11 @@ def _divided(pieces: list[_Piece], packed: Array) -> Iterator[tuple[_Piece, Arra
     for piece in pieces:
         yield piece, packed[begin : begin + piece.size].reshape(piece.shape)
         begin += piece.size
+
+
+def _with_pitch(matrix: Array) -> tuple[Array, np.int64]:
+    """With the floats from one row to the next."""
+    return matrix, np.int64(matrix.strides[0] // 4)
 
 
 def _on_host(array: Array) -> np.ndarray:

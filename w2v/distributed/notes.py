@@ -6,6 +6,8 @@ row. So whoever has held a round knows where a successor of any other member has
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from w2v.backends.base import EpochReport
@@ -24,6 +26,12 @@ def write_note(members: int, rank: int, report: EpochReport, asks_pause: bool) -
     note[rank, :-1] = np.concatenate([reals.view(np.uint16), counts.view(np.uint16)])
     note[rank, -1] = asks_pause
     return note.reshape(-1)
+
+
+def write_notes(reports: Sequence[EpochReport]) -> np.ndarray:
+    """What the sum of all members' notes is, where nobody asks to pause."""
+    notes = [write_note(len(reports), rank, report, False) for rank, report in enumerate(reports)]
+    return np.sum(notes, axis=0, dtype=np.float32) if notes else np.empty(0, np.float32)
 
 
 def pause_is_asked(total: np.ndarray) -> bool:

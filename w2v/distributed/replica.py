@@ -16,7 +16,7 @@ from w2v.config import TrainConfig
 from w2v.corpus.part import CorpusPart
 from w2v.distributed.averaging import RowAverager
 from w2v.distributed.communicators import Communicator, GroupBroken, SingleCommunicator
-from w2v.distributed.notes import pause_is_asked, read_reports, write_note
+from w2v.distributed.notes import pause_is_asked, read_reports, write_note, write_notes
 from w2v.distributed.rounds import rows_of_round
 from w2v.objectives import RowWiseObjective, make_objective
 
@@ -86,7 +86,7 @@ class Replica:
         self._communicator: Communicator | None = None
         self._averager: RowAverager | None = None
         self._round = self._pause_after = 0
-        self._reports: tuple[EpochReport, ...] = ()
+        self._notes = write_notes(())
         self._pause_asked = False
         self._told_at = 0.0
         # What the driver says while this replica trains: the group, and where it begins.
@@ -148,7 +148,7 @@ class Replica:
         """
         with self._averager.lock:
             parameters = self._backend.as_parameters(self._averager.reference)
-            return Standing(self._round, parameters, self._reports, self._pause_after)
+            return Standing(self._round, parameters, read_reports(self._notes), self._pause_after)
 
     def ask_pause(self) -> None:
         """Let the round after the next cover every row, and all members pause after it; while training goes on."""
@@ -174,7 +174,7 @@ class Replica:
         """Train an epoch of the part, meeting the others after every round; returns the sums of this part."""
         size = max(1, self._ids.size)
         self._round, self._pause_after, self._pause_asked = plan.first_round - 1, plan.pause_after, False
-        self._reports = plan.starts
+        self._notes = write_notes(plan.starts)
         self._pause_where_due()
 
         def is_due(share: float) -> bool:
@@ -215,7 +215,7 @@ class Replica:
 
     def _pause_where_due(self) -> None:
         if 0 < self._pause_after == self._round:
-            self._meeting_point.pause(self.rank, self._round, self._reports[self.rank])
+            self._meeting_point.pause(self.rank, self._round, read_reports(self._notes)[self.rank])
 
     def _average(self, number: int, plan: EpochPlan, report: EpochReport, group: object) -> None:
         self._communicator.begin_round(number, group)
@@ -228,7 +228,7 @@ class Replica:
             }
             notes = self._averager.average(rows, self._communicator, note)
         with self._averager.lock:
-            self._round, self._reports = number, read_reports(notes)
+            self._round, self._notes = number, notes
             if (
                 pause_is_asked(notes) and number + 1 < plan.rounds
             ):  # after the last round all rows are known, without a pause
@@ -244,7 +244,7 @@ class Replica:
             ahead = self._group_begins
         if ahead.number > self._round:
             self.load_parameters(ahead.parameters)
-            self._round, self._reports, self._pause_after = ahead.number, ahead.reports, ahead.pause_after
+            self._round, self._notes, self._pause_after = ahead.number, write_notes(ahead.reports), ahead.pause_after
 
     def _tell(self, report: EpochReport) -> None:
         now = time.monotonic()
