@@ -14,13 +14,11 @@ SCHEMES = ("rows", "columns", "softmax-rows")
 #: adaptive: 85 million words in 42 and 27 s, PyTorch, not tuned. class was not measured: adaptive's figure stands in.
 H200 = {"ns": 504e6, "hs": 119e6, "full": 85e6 / 42, "adaptive": 85e6 / 27, "class": 85e6 / 27}
 MEASURED_ROWS, MEASURED_SIZE = 79_666, 128
-# Bytes that averaging moves through a GPU's memory per byte of the rows (averaging._Piece): comparison 2.5, masked
-# copy 2, division 2, choice 3, two writes 4.
-PASSES = 13.5
+# Bytes that packing and unpacking move through memory per byte of the rows (kernels/averaging.cu): two matrices read
+# and one written, one read and two written; what a kernel reads again of a row it finds in a cache.
+PASSES = 6.0
 #: Kernels and copies: of a piece, which is a block's rows of one matrix; of a block, with its sum and the notes.
-PIECE_LAUNCHES, BLOCK_LAUNCHES = 10, 4
-# Seconds that the note of every member takes to be read (notes.read_reports), measured on a CPU's core.
-NOTE_SECONDS = 1.7e-6
+PIECE_LAUNCHES, BLOCK_LAUNCHES = 2, 4
 # Floats between two rows on a GPU (PITCH_MULTIPLE of kernels/window.py and kernels/softmax.py).
 PITCH_MULTIPLE = 8
 # Share of a row-wise step that fewer columns do not shorten: of the 950 instructions of a window at D = 128
@@ -42,7 +40,8 @@ class Worker:
 
     words_per_second: float
     packing: float = 0.8 * 4.8e12 / PASSES  # NVIDIA H200 data sheet: 4.8 TB/s; 0.8 of it is an assumption
-    # An assumption: of it Python's share with a note was measured, some 20 µs on a CPU's core; a segment on no GPU.
+    # An assumption: of it Python's share was measured, 9 to 12 µs on a CPU's core for 2 to 512 members; a segment's
+    # share was not, on a GPU.
     round_seconds: float = 3e-4
     jitter: float = 0.042  # of the pairs in rounds of 100,000 words, measured (scaling_measure.measure_rounds)
     jitter_floor: float = 0.02
@@ -201,10 +200,11 @@ def _rows(job: Job, worker: Worker, workers: int, fabric: Fabric) -> Prediction:
             job, number, rounds, workers, worker, lambda size: allreduce_seconds(workers, size, fabric)
         ),
     )
-    own = worker.round_seconds + workers * NOTE_SECONDS
     waiting = training * worker.jitter_of(job.words / workers / rounds) * slowest(workers)
     sent = mean_of_rounds(rounds, lambda number: round_bytes(job, number, rounds, workers))
-    return _finished(job, worker, workers, fabric, (training, rounds * (averaging + own), waiting), rounds, sent)
+    return _finished(
+        job, worker, workers, fabric, (training, rounds * (averaging + worker.round_seconds), waiting), rounds, sent
+    )
 
 
 def _columns(job: Job, worker: Worker, workers: int, fabric: Fabric) -> Prediction:
