@@ -217,6 +217,8 @@ def existing_output(work: Operation) -> None:
         work.fault(number.name, f"after {moment:.2f} s")
         check_stopped(work, ended)
         require_unchanged(work.output, before)
+    if number == signal.SIGKILL:  # the next one clears up
+        work.run("train", work.place.small, "-o", work.folder / "next", "--epochs", 1, "--vector-size", 8).check(0)
 
 
 def vocabulary_first(work: Operation) -> None:

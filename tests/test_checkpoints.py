@@ -826,3 +826,32 @@ def test_an_interruption_while_the_model_is_written_waits_for_it(tiny, tmp_path,
     command_in_process(tiny, "-o", tmp_path / "second", error=SystemExit)
     assert not (tmp_path / "second").exists()
     assert (tmp_path / "second.checkpoint" / "000001").is_dir()
+
+
+ENDING = """
+import atexit, os, signal, sys
+from w2v.__main__ import main
+signal.signal(signal.SIGINT, signal.default_int_handler)
+atexit.register(os.kill, os.getpid(), int(sys.argv.pop()))
+main()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(("arguments", "code"), [(["--version"], 0), (["train"], 2)])
+def test_an_interruption_as_the_process_ends_changes_nothing(arguments, code, number):
+    """All is done by then: it would only be printed, as a traceback."""
+    command = [sys.executable, "-c", ENDING, *arguments, str(int(number))]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_what_a_killed_run_left_beside_the_output_goes_when_the_next_one_begins(tmp_path):
+    """Not only when that one ends: it may be stopped, too, and what is left be large."""
+    for name in (".out.tmp-01234567", ".out.old-89abcdef", ".other.tmp-01234567"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text("{}")
+    (tmp_path / "out").mkdir()
+    with Checkpoints(tmp_path / "out"):
+        assert {path.name for path in tmp_path.glob(".o*")} == {".other.tmp-01234567"}

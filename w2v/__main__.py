@@ -7,10 +7,15 @@ def main() -> None:
     """Run the command line and exit."""
     try:
         from w2v.cli import main as run
+        from w2v.cli.interruptions import ignore_interruptions
     except KeyboardInterrupt:  # while the commands are imported
         print("w2v: interrupted", file=sys.stderr)
         sys.exit(130)
-    run()
+    try:
+        run()
+    finally:
+        # All is done and said: what interrupts Python as it ends would only be printed, as a traceback.
+        ignore_interruptions()
 
 
 if __name__ == "__main__":

@@ -27,6 +27,12 @@ def stop_on_terminate() -> None:
             signal.signal(number, _raise)
 
 
+def ignore_interruptions() -> None:
+    """For the last moments of a process."""
+    for number in NUMBERS:
+        signal.signal(number, signal.SIG_IGN)
+
+
 class HeldInterruptions:
     """While held, the first signal is noted, for ``noted`` to tell; the second one interrupts at once."""
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from w2v import __version__
+from w2v.atomic import clear_leftovers
 from w2v.config import TrainConfig
 from w2v.errors import ConfigError, OutputError, TrainingError, W2VError
 from w2v.training.callbacks import TrainingCallback
@@ -78,6 +79,7 @@ class Checkpoints(TrainingCallback):
             raise ConfigError(f"--checkpoint-minutes {minutes:g} is out of range: use a number above 0")
         self._say, self._warn = say, warn
         self.found: Checkpoint | None = None
+        self._output = output
         self._folder = CheckpointFolder(checkpoint_path(output))
         self._seconds, self._resume = 60.0 * minutes, resume
         self._interruptions = interruptions
@@ -90,12 +92,13 @@ class Checkpoints(TrainingCallback):
         self._trained: Mapping[str, np.ndarray] | None = None
 
     def __enter__(self) -> Checkpoints:
-        """Take the lock, and look for a checkpoint.
+        """Take the lock, look for a checkpoint, and clear away what a run that was killed left beside the output.
 
         Raises OutputError where another run has the lock, or where a checkpoint is there and was not to be resumed.
         """
         self._folder.open()
         try:
+            clear_leftovers(self._output)
             self.found = self._look()
         except BaseException:
             self._folder.close()
