@@ -1,6 +1,6 @@
 """Rows of replicas, packed for a sum over them and set to its mean, on the CPU. numba, without the GIL.
 
-Reference: w2v/distributed/averaging.py, whose NumPy expressions these loops are, in one pass over the rows each.
+One pass over the rows each; in plain NumPy they stand in tests/test_averaging_kernels.py.
 """
 
 import numpy as np

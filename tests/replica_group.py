@@ -1,4 +1,4 @@
-"""Replicas in threads of one process, for tests: the coordinator and the adders in an event loop, no Ray."""
+"""Replicas in threads of one process, for tests: the coordinator and the adder in an event loop, no Ray."""
 
 from __future__ import annotations
 
@@ -48,13 +48,8 @@ class LoopRay:
     def __init__(self, loop: Loop) -> None:
         self._loop = loop
 
-    def get(self, asked: list) -> list:
-        async def gathered() -> list:
-            return list(await asyncio.gather(*asked))
-
-        if asked and asyncio.iscoroutine(asked[0]):
-            return self._loop.wait(gathered())
-        return asked
+    def get(self, asked: Any) -> Any:
+        return self._loop.wait(asked) if asyncio.iscoroutine(asked) else asked
 
 
 class Group:
@@ -66,11 +61,10 @@ class Group:
         corpus: EncodedCorpus,
         members: int,
         communicator: Callable[[int], Callable[[int], Communicator]] | None = None,
-        adders: int = 2,
     ) -> None:
         self.loop, self.members, self.config = Loop(), members, config
         self.coordinator = Coordinator(members)
-        self.adders = [Adder(members, lambda array: array) for _ in range(adders)]
+        self.adder = Adder(members, lambda array: array)
         self.parts = split_corpus(np.asarray(corpus.ids), members)
         self.counts = corpus.vocabulary.counts
         self._communicator = communicator
@@ -86,8 +80,7 @@ class Group:
     def _communicator_of(self, rank: int) -> Callable[[int], Communicator]:
         if self._communicator is not None:
             return self._communicator(rank)
-        handles = [Remote(adder) for adder in self.adders]
-        return lambda members: ObjectStoreCommunicator(LoopRay(self.loop), rank, handles)
+        return lambda members: ObjectStoreCommunicator(LoopRay(self.loop), rank, Remote(self.adder))
 
     # ---- The meeting point. ----
 
@@ -102,8 +95,7 @@ class Group:
     def begin(self, rounds: int) -> EpochPlan:
         starts = (EpochReport(),) * self.members
         self.loop.wait(self.coordinator.begin_epoch(starts))
-        for adder in self.adders:
-            self.loop.wait(adder.begin_epoch())
+        self.loop.wait(self.adder.begin_epoch())
         with ThreadPoolExecutor(self.members) as pool:
             list(pool.map(Replica.enter, self.replicas))
         return EpochPlan(0, rounds, 1, lambda share: 0.05 * (1 - share), starts)

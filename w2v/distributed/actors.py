@@ -1,4 +1,4 @@
-"""The Ray actors: replicas, the place where they meet, and those who add up their arrays."""
+"""The Ray actors: replicas, who knows where they pause, and who adds up their arrays."""
 
 from __future__ import annotations
 
@@ -21,6 +21,11 @@ Actor = Any
 _CALLS_AT_ONCE = 4
 # A cluster that grows by itself takes minutes to have room for another replica.
 _ROOM_SECONDS = 300.0
+# Of a replica that trains: it may be busy with a chunk, or copy its parameters.
+_ANSWER_SECONDS = 120.0
+_NOT_REPLACED = (
+    "what the replicas have in common ended, and is not replaced: go on from the last checkpoint with --resume"
+)
 
 
 class _RemoteMeetingPoint:
@@ -39,13 +44,15 @@ class _RemoteMeetingPoint:
 class ReplicaActor:
     """A ``Replica`` in a process of its own."""
 
-    def __init__(self, rank: int, config: TrainConfig, counts: np.ndarray, coordinator: Actor, adders: list) -> None:
-        """See ``Replica``; adders: those of the object store, none where NCCL adds."""
+    def __init__(
+        self, rank: int, config: TrainConfig, counts: np.ndarray, coordinator: Actor, adder: Actor | None
+    ) -> None:
+        """See ``Replica``; adder: of the object store, None where NCCL adds."""
         import ray
 
         def communicator(members: int) -> Communicator:
-            if adders:
-                return ObjectStoreCommunicator(ray, rank, adders)
+            if adder is not None:
+                return ObjectStoreCommunicator(ray, rank, adder)
             return nccl_communicator(rank, members)
 
         self._replica = Replica(rank, config, counts, _RemoteMeetingPoint(ray, coordinator), communicator)
@@ -78,29 +85,36 @@ def nccl_communicator(rank: int, members: int) -> NcclCommunicator:
 
 
 class Actors:
-    """The actors of a run. ``ask`` calls a method of replicas and waits."""
+    """The actors of a run, and how the driver calls them.
+
+    Methods of replicas: ``start`` and ``result`` one by one, ``ask`` all of them, ``ask_living`` those that live. A
+    replica that is no more raises ``dead``; without the others there is no going on.
+    """
 
     def __init__(self, ray: ModuleType, config: TrainConfig, counts: np.ndarray, replicas: int, cuda: bool) -> None:
         """Start them; config: of one replica."""
         self._ray, self._config, self._cuda = ray, config, cuda
         self._counts = ray.put(counts)
-        small = {"num_cpus": 0, "max_concurrency": 1000}
+        # All replicas may wait in them at once. They live where the driver does, and end where that ends.
+        strategies = ray.util.scheduling_strategies
+        here = strategies.NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+        small = {"num_cpus": 0, "max_concurrency": replicas + 16, "scheduling_strategy": here}
         self.coordinator = ray.remote(**small)(Coordinator).remote(replicas)
-        count = 0 if cuda else max(1, replicas // 2)
-        self._adders = [ray.remote(**small)(Adder).remote(replicas, ray.put) for _ in range(count)]
+        self._adder = None if cuda else ray.remote(**small)(Adder).remote(replicas, ray.put)
         self.replicas = [self._start(rank) for rank in range(replicas)]
 
     def _start(self, rank: int) -> Actor:
         needs = {"num_cpus": 1, "num_gpus": 1} if self._cuda else {"num_cpus": self._config.threads}
         made = self._ray.remote(max_concurrency=_CALLS_AT_ONCE, **needs)(ReplicaActor)
-        return made.remote(rank, self._config, self._counts, self.coordinator, self._adders)
+        return made.remote(rank, self._config, self._counts, self.coordinator, self._adder)
 
     def restart(self, rank: int) -> None:
         """Put a new replica in the place of a dead one; raises DeviceError where there is no room for it."""
+        self._ray.kill(self.replicas[rank])  # which may live where the network does not reach
         self.replicas[rank] = self._start(rank)
-        self.await_room(rank)
+        self.await_room([rank], "go on from the last checkpoint with --resume where there is room for it")
 
-    def await_room(self, *ranks: int) -> None:
+    def await_room(self, ranks: Sequence[int], advice: str) -> None:
         """Wait until replicas have begun to run; raises DeviceError where they do not within minutes."""
         begun = [self.start(rank, "describe") for rank in ranks]
         _, waiting = self._ray.wait(begun, num_returns=len(begun), timeout=_ROOM_SECONDS)
@@ -108,29 +122,34 @@ class Actors:
             needs = "a GPU and a CPU" if self._cuda else f"{self._config.threads} CPUs"
             raise DeviceError(
                 f"the Ray cluster had no room for {len(waiting)} of {len(self.replicas)} replicas ({needs} each) "
-                f"in {_ROOM_SECONDS:.0f} s: lower --replicas or --threads, or add computers, and go on with --resume"
+                f"in {_ROOM_SECONDS:.0f} s: {advice}"
             )
 
     def begin_epoch(self, reports: Sequence[EpochReport]) -> None:
         """See ``Coordinator`` and ``Adder``."""
-        self._ray.get([adder.begin_epoch.remote() for adder in self._adders])
-        self._ray.get(self.coordinator.begin_epoch.remote(reports))
+        if self._adder is not None:
+            self._get(self._adder.begin_epoch.remote())
+        self.meet("begin_epoch", reports)
 
     def meet(self, name: str, *arguments: object) -> Any:
         """A method of the coordinator's."""
-        return self._ray.get(getattr(self.coordinator, name).remote(*arguments))
+        return self._get(getattr(self.coordinator, name).remote(*arguments))
+
+    def _get(self, reference: object) -> Any:
+        try:
+            return self._ray.get(reference)
+        except self.dead as error:
+            raise DeviceError(f"{_NOT_REPLACED}: {first_line(error)}") from error
 
     def form_group(self, maker: int, ahead: Standing) -> None:
         """Let the replicas that live join a new group, whose id one of them makes; ahead: see ``Replica.join``."""
-        if not self._cuda:
-            return
-        group = self.result(self.replicas[maker].new_group.remote())
-        begins = self._ray.put(ahead)
-        for rank in range(len(self.replicas)):
-            try:
-                self.result(self.start(rank, "join", group, begins))
-            except self.dead:
-                continue  # it has its own turn
+        if self._cuda:
+            group = self.result(self.replicas[maker].new_group.remote())
+            self.ask_living(range(len(self.replicas)), "join", group, self.share(ahead))
+
+    def share(self, value: object) -> object:
+        """An argument for several calls, which travels once to each computer."""
+        return self._ray.put(value)
 
     def start(self, rank: int, name: str, *arguments: object) -> object:
         """Begin a call of a replica's method; its reference."""
@@ -141,7 +160,10 @@ class Actors:
         try:
             return self._ray.get(reference)
         except self._ray.exceptions.RayTaskError as error:
-            raise getattr(error, "cause", error) from error
+            cause = getattr(error, "cause", error)
+            if isinstance(cause, self.dead):  # of the actors that the replica called
+                raise DeviceError(f"{_NOT_REPLACED}: {first_line(cause)}") from error
+            raise cause from error
 
     @property
     def dead(self) -> type[Exception]:
@@ -149,12 +171,34 @@ class Actors:
         return self._ray.exceptions.RayActorError
 
     def ask(self, name: str, *arguments: object) -> list[Any]:
-        """What a method of every replica gives; raises DeviceError where one is dead."""
-        references = [self.start(rank, name, *arguments) for rank in range(len(self.replicas))]
+        """What a method of every replica gives; raises DeviceError as soon as one is dead."""
+        return self.ask_each(name, [arguments for _ in self.replicas])
+
+    def ask_each(self, name: str, arguments: Sequence[tuple]) -> list[Any]:
+        """As ``ask``, with arguments for each."""
+        references = [self.start(rank, name, *own) for rank, own in enumerate(arguments)]
+        waiting = list(references)
         try:
+            while waiting:  # the others may wait for the dead one
+                done, waiting = self._ray.wait(waiting, num_returns=1)
+                self.result(done[0])
             return [self.result(reference) for reference in references]
         except self.dead as error:
             raise DeviceError(f"a replica died: {first_line(error)}") from error
+
+    def ask_living(self, ranks: Sequence[int], name: str, *arguments: object) -> dict[int, Any]:
+        """What a method gives of those replicas that live, by rank; one that does not answer is ended."""
+        references = {self.start(rank, name, *arguments): rank for rank in ranks}
+        _, silent = self._ray.wait(list(references), num_returns=len(references), timeout=_ANSWER_SECONDS)
+        for reference in silent:
+            self._ray.kill(self.replicas[references[reference]])
+        found = {}
+        for reference, rank in references.items():
+            try:
+                found[rank] = self.result(reference)
+            except self.dead:
+                continue  # it has its own turn
+        return found
 
     def ask_one(self, name: str, *arguments: object) -> Any:
         """What a method of a replica gives, the first one that lives."""
@@ -171,5 +215,6 @@ class Actors:
 
     def close(self) -> None:
         """End them all."""
-        for actor in (*self.replicas, *self._adders, self.coordinator):
-            self._ray.kill(actor)
+        for actor in (*self.replicas, self._adder, self.coordinator):
+            if actor is not None:
+                self._ray.kill(actor)

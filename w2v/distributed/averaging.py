@@ -37,7 +37,20 @@ class RowAverager:
         self._parameters = dict(parameters)
         self._hot_last = hot_last
         self._buffer: Array = None
+        #: Blocks of the round that is going on which have their sums.
+        self.blocks_done = 0
         self.reference = {name: array.copy() for name, array in self._parameters.items()}
+
+    def compile(self, xp: Any) -> None:
+        """What packs and unpacks, and the room for it. xp: the module of the arrays, numpy or cupy."""
+        sizes = [array.size + len(array) for array in self._parameters.values()]
+        self._room(xp, min(sum(sizes), BLOCK_BYTES // 4 + max(sizes, default=0)))
+        for name, array in self._parameters.items():
+            piece = _Piece(array, self.reference[name], slice(0, 1))
+            room = self._room(xp, piece.size).reshape(piece.shape)
+            piece.pack(xp, room)
+            room[:] = 0
+            piece.unpack(xp, room)
 
     def restart(self) -> None:
         """The parameters were set from outside, equal in all replicas: they are the reference."""
@@ -52,6 +65,7 @@ class RowAverager:
         """
         xp = communicator.xp
         *before, last = self._blocks(rows)
+        self.blocks_done = 0
         for block in before:
             self._average(block, communicator, xp.empty(0, np.float32))
         return _on_host(self._average(last, communicator, xp.asarray(note)))
@@ -68,6 +82,7 @@ class RowAverager:
         with self.lock:
             for piece, sums in _divided(pieces, packed):
                 piece.unpack(xp, sums)
+            self.blocks_done += 1
         return packed[size:]
 
     def _blocks(self, rows: Mapping[str, int]) -> list[list[tuple[str, slice]]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -14,14 +13,14 @@ from w2v.config import TrainConfig
 from w2v.corpus.heldout import sentence_marks
 from w2v.corpus.part import CorpusPart, split_corpus
 from w2v.distributed.actors import Actors
-from w2v.distributed.cluster import Cluster
+from w2v.distributed.cluster import Cluster, first_line
 from w2v.distributed.replica import EpochPlan, Standing
 from w2v.distributed.rounds import rounds_per_epoch
 from w2v.errors import DeviceError
 
 # Looking takes processor time from the replicas.
 LOOK_SECONDS = 0.2
-# Deaths that a run survives: more are a fault that would come again.
+# Deaths that a run survives between two rounds: more are a fault that would come again.
 MOST_DEATHS = 20
 
 
@@ -50,7 +49,7 @@ class ReplicatedBackend:
         threads = max(1, config.threads // replicas)
         own = replace(config, threads=threads, replicas=None)
         self._actors = Actors(cluster.ray, own, counts, replicas, config.device == "cuda")
-        self._actors.await_room(*range(replicas))
+        self._actors.await_room(range(replicas), "lower --replicas or --threads, or add computers")
         ((name, notes), *_) = self._actors.ask("describe")
         self.device = f"{replicas} × {name}"
         each = f"with {threads} {_threads(threads)} each" if config.device == "cpu" else "with a GPU each"
@@ -58,7 +57,7 @@ class ReplicatedBackend:
         self._parts: list[CorpusPart] = []
         self._ids: np.ndarray | None = None
         self._rounds = self._sync_ids = 1
-        self._deaths = 0
+        self._deaths, self._ahead = 0, (0, 0)
 
     def compile(self) -> None:
         """All of them."""
@@ -70,7 +69,7 @@ class ReplicatedBackend:
 
     def load_parameters(self, parameters: dict[str, np.ndarray]) -> None:
         """Into all of them."""
-        self._actors.ask("load_parameters", parameters)
+        self._actors.ask("load_parameters", self._actors.share(parameters))
 
     def upload(self, ids: np.ndarray) -> None:
         """Give every replica its part."""
@@ -80,11 +79,9 @@ class ReplicatedBackend:
         self._rounds = rounds_per_epoch(tokens, self._replicas, self._sync_words)
         self._sync_ids = math.ceil(ids.size / self._replicas / self._rounds)
         self._parts = split_corpus(ids, self._replicas)
-        calls = [self._actors.start(rank, "upload", part, self._sync_ids) for rank, part in enumerate(self._parts)]
-        for call in calls:
-            self._actors.result(call)
-        self._actors.form_group(0, Standing(0, {}))
-        self._actors.ask("enter")
+        self._actors.form_group(0, Standing())
+        self._actors.ask("enter")  # before the text takes what is left of a GPU
+        self._actors.ask_each("upload", [(part, self._sync_ids) for part in self._parts])
         self._ids = ids
 
     def parameters(self) -> dict[str, np.ndarray]:
@@ -114,7 +111,7 @@ class ReplicatedBackend:
         self._actors.begin_epoch(reports)
         plan = EpochPlan(epoch, self._rounds, first, _Scaled(schedule, self._replicas), tuple(reports))
         running = {self._actors.start(rank, "train_epoch", plan): rank for rank in range(self._replicas)}
-        asked: int | None = None
+        self._deaths, self._ahead = 0, (0, 0)
         while running:
             for done in self._actors.wait(list(running), LOOK_SECONDS):
                 rank = running.pop(done)
@@ -122,16 +119,14 @@ class ReplicatedBackend:
                     reports[rank] = self._actors.result(done)
                 except self._actors.dead as death:
                     running[self._replace(rank, plan, death)] = rank
-                    asked = None if asked == rank else asked
             told, paused = self._actors.meet("status")
             here = self._sum([told[rank] if rank in running.values() else reports[rank] for rank in range(len(told))])
             progress(here)
             if paused:
                 pauses.hook(replace(here, rounds=paused))
                 self._actors.meet("go_on", paused)
-                asked = None
-            elif running and asked is None and pauses.due(here.position / max(1, ids.size)):
-                asked = self._ask_pause(next(iter(running.values())))
+            elif running and pauses.due(here.position / max(1, ids.size)):
+                self._actors.ask_living(list(running.values()), "ask_pause")
         return self._sum(reports)
 
     def _places(self, start: EpochReport | None) -> tuple[int, list[EpochReport]]:
@@ -153,37 +148,35 @@ class ReplicatedBackend:
             tuple(report.position for report in reports),
         )
 
-    def _ask_pause(self, rank: int) -> int | None:
-        """The rank, where the replica lives to tell the others in the next sum."""
-        try:
-            self._actors.result(self._actors.start(rank, "ask_pause"))
-        except self._actors.dead:
-            return None  # it is replaced, and asked again
-        return rank
-
     def _replace(self, rank: int, plan: EpochPlan, death: Exception) -> object:
         """Start a successor after the last round that the dead replica held; the reference of its training."""
         self._deaths += 1
+        if self._deaths > MOST_DEATHS:
+            raise DeviceError(
+                f"replicas died {self._deaths} times without a round between ({first_line(death)}): "
+                "go on from the last checkpoint with --resume"
+            ) from death
         others = [other for other in range(self._replicas) if other != rank]
-        if self._deaths > MOST_DEATHS or not others:
-            raise DeviceError(f"a replica died, and no other one can stand in: {death}") from death
         try:
-            return self._start_successor(rank, others, plan, death)
+            return self._start_successor(rank, others, plan)
         except self._actors.dead as again:
             return self._replace(rank, plan, again)
 
-    def _start_successor(self, rank: int, others: list[int], plan: EpochPlan, death: Exception) -> object:
+    def _start_successor(self, rank: int, others: list[int], plan: EpochPlan) -> object:
         self._actors.restart(rank)
-        self._of_living(others, "abort")
-        standings = self._of_living(others, "standing")
+        self._actors.ask_living(others, "abort")
+        standings = self._actors.ask_living(others, "standing", False)
         if not standings:
-            raise DeviceError("every replica died: go on from the last checkpoint with --resume") from death
-        ahead = max(standings, key=lambda standing: standing.number)
+            raise DeviceError("every replica died: go on from the last checkpoint with --resume")
+        first = max(standings, key=lambda other: standings[other].place)
+        ahead = self._actors.result(self._actors.start(first, "standing", True))
+        if ahead.place > self._ahead:
+            self._deaths, self._ahead = 1, ahead.place
         for name, *arguments in (
             ("compile", self._replicas),
             ("initialise",),
             ("upload", self._parts[rank], self._sync_ids),
-            ("load_parameters", ahead.parameters),
+            ("load_parameters", self._actors.share(ahead.parameters)),
         ):
             self._actors.result(self._actors.start(rank, name, *arguments))
         self._actors.form_group(rank, ahead)
@@ -192,16 +185,6 @@ class ReplicatedBackend:
         )
         begins = {"first_round": ahead.number + 1, "starts": ahead.reports, "pause_after": ahead.pause_after}
         return self._actors.start(rank, "train_epoch", replace(plan, **begins))
-
-    def _of_living(self, ranks: list[int], name: str) -> list[Any]:
-        """What a method gives of those replicas that live; the others have their own turn."""
-        found = []
-        for rank in ranks:
-            try:
-                found.append(self._actors.result(self._actors.start(rank, name)))
-            except self._actors.dead:
-                continue
-        return found
 
     def close(self) -> None:
         """End the replicas."""

@@ -27,6 +27,8 @@ _OBJECT_STORE = 256 << 20
 _SHARE, _WITHOUT_SHARE = 4, 2 << 30
 _KNOCK_SECONDS = 5.0
 _QUIET = {"log_to_driver": False, "logging_level": logging.ERROR}
+_HANG_UP = getattr(signal, "SIGHUP", None)  # Windows has none
+_SIGNALS = [number for number in (signal.SIGINT, signal.SIGTERM, _HANG_UP) if number is not None]
 _FAILURES = (RuntimeError, ValueError, OSError, TimeoutError)
 
 
@@ -95,12 +97,17 @@ def running_cluster(address: str, config: TrainConfig, shape: CorpusShape | None
     """
     ray = require("ray", "ray", "--replicas")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.getsignal(number) for number in _SIGNALS}
     try:
-        ours = _connect(ray, address, config, shape)
-        # Ray takes SIGTERM for itself; here it means what it meant before.
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
+        # Ray's processes end with ours, not with the terminal, which would leave nobody to save the run.
+        if _HANG_UP is not None:
+            signal.signal(_HANG_UP, signal.SIG_IGN)
+        try:
+            ours = _connect(ray, address, config, shape)
+        finally:
+            # Ray takes SIGTERM for itself; here signals mean what they meant before.
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
         with redirect_stdout(_WithoutRaylet(sys.stdout)):
             yield Cluster(ray, ours)
     finally:
@@ -176,7 +183,7 @@ def _for_arrays(config: TrainConfig, shape: CorpusShape | None, replicas: int) -
     if shape is None:
         available = available_memory()
         return _WITHOUT_SHARE if available is None else available // _SHARE
-    # What is given to all, and what each gives for a sum of all rows, twice: in and out.
+    # What is given to all at the beginning, and a round of all rows: what each gives, and its sums.
     matrices = 2 * 4 * shape.counts.size * (config.vector_size + 1)
     return 2 * (replicas + 1) * matrices
 

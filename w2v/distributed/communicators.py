@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any, Protocol
 
@@ -55,33 +55,29 @@ class SingleCommunicator:
 
 
 class ObjectStoreCommunicator:
-    """NumPy arrays, added up by Ray actors (``Adder``); shared memory on one computer, the network between them.
+    """NumPy arrays, added up by a Ray actor (``Adder``); shared memory on one computer, the network between them.
 
-    Every array is cut into as many parts as there are adders, so that none of them is a bottleneck. What a member
-    has contributed to a round stays with them: a successor that contributes again gets the result as it was.
+    What a member has contributed to a round stays there: a successor that contributes again gets the result as it
+    was. So it is one actor, not one for each part of an array: a member may die between two parts.
     """
 
     xp = np
 
-    def __init__(self, ray: ModuleType, rank: int, adders: Sequence[object]) -> None:
-        """ray: the package; rank: this member's number; adders: actor handles, in one order everywhere."""
-        self._ray, self._rank, self._adders = ray, rank, adders
+    def __init__(self, ray: ModuleType, rank: int, adder: object) -> None:
+        """ray: the package; rank: this member's number; adder: the actor's handle."""
+        self._ray, self._rank, self._adder = ray, rank, adder
         self._round, self._number = 0, 0
 
     def begin_round(self, number: int, group: object) -> None:
-        """The adders tell the sums of a round apart by their order."""
+        """The adder tells the sums of a round apart by their order."""
         self._round, self._number = number, 0
 
     def sum(self, values: np.ndarray) -> np.ndarray:
-        """Sent in parts, and put together again."""
+        """Sent there; what comes back is one array of shared memory for all members of a computer."""
         key = (self._round, self._number)
         self._number += 1
-        limits = np.linspace(0, values.size, len(self._adders) + 1).astype(np.int64).tolist()
-        parts = [values[begin:end] for begin, end in zip(limits, limits[1:], strict=False)]
-        asked = [adder.add.remote(key, self._rank, part) for adder, part in zip(self._adders, parts, strict=True)]
-        # The adders answer with references, one array for all members.
-        sums = self._ray.get([reference for (reference,) in self._ray.get(asked)])
-        return sums[0] if len(sums) == 1 else np.concatenate(sums)
+        (reference,) = self._ray.get(self._adder.add.remote(key, self._rank, values))
+        return self._ray.get(reference)
 
     def abort(self) -> bool:
         """A sum waits for the successor."""
@@ -104,12 +100,15 @@ class NcclCommunicator:
         self._communicator: Any = None
 
     def begin_round(self, number: int, group: object) -> None:
-        """Join the group, where it is a new one; waits until all members have."""
+        """Join the group, where it is a new one; waits until all members have. Raises GroupBroken."""
         if group == self._group:
             return
         if self._communicator is not None:
             self._communicator.abort()
-        self._communicator = self._nccl.NcclCommunicator(self._members, group, self._rank)
+        try:
+            self._communicator = self._nccl.NcclCommunicator(self._members, group, self._rank)
+        except self._nccl.NcclError as error:
+            raise GroupBroken(str(error)) from error
         self._group = group
 
     def sum(self, values: Array) -> Array:

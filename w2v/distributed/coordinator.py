@@ -1,4 +1,4 @@
-"""What replicas have in common: how far each one is, where they pause, and their sums; Ray's actors, without Ray."""
+"""What replicas have in common: how far each is, where they pause, and their sums; the actors of Ray, without Ray."""
 
 from __future__ import annotations
 
@@ -78,7 +78,8 @@ class Adder:
                 total += part
             entry.reference = self._put(total)
             entry.parts = dict.fromkeys(entry.parts)
-            self._sums = {at: known for at, known in self._sums.items() if at[0] >= key[0] - 1}
+            # All have come to this round: nobody needs the sums of the one before.
+            self._sums = {at: known for at, known in self._sums.items() if at[0] >= key[0]}
             entry.complete.set()
         await entry.complete.wait()
         return [entry.reference]

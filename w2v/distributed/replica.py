@@ -12,17 +12,21 @@ import numpy as np
 
 from w2v.backends import make_backend
 from w2v.backends.base import EpochReport, Pauses
+from w2v.backends.cuda_memory import out_of_memory_reported
 from w2v.config import TrainConfig
 from w2v.corpus.part import CorpusPart
 from w2v.distributed.averaging import RowAverager
-from w2v.distributed.communicators import Communicator, GroupBroken, SingleCommunicator
+from w2v.distributed.communicators import Communicator, GroupBroken
 from w2v.distributed.notes import pause_is_asked, read_reports, write_note, write_notes
 from w2v.distributed.rounds import rows_of_round
+from w2v.errors import DeviceError
 from w2v.objectives import RowWiseObjective, make_objective
 
 # Replicas draw other numbers: each one's epochs are numbered apart from the others'.
 EPOCHS_APART = 1 << 32
 TOLD_SECONDS = 0.2
+# Of a member that is gone; a cluster that grows by itself takes minutes.
+REPLACED_SECONDS = 600.0
 
 
 class MeetingPoint(Protocol):
@@ -39,14 +43,21 @@ class MeetingPoint(Protocol):
 class Standing:
     """Where the members are between two rounds, as one of them knows it.
 
-    number: of the last round that it has held; parameters: after it, on the host; reports: of all members at that
-    round; pause_after: the round that is held, or will be, with a pause after it, or 0.
+    number: of the last round that it has held; blocks: of the next one, whose rows it has; parameters: the values
+    that rows got in the last round that covered them, on the host, where they are asked for; reports: of all members
+    at the last round; pause_after: the round that is held, or will be, with a pause after it, or 0.
     """
 
-    number: int
-    parameters: dict[str, np.ndarray]
+    number: int = 0
+    blocks: int = 0
+    parameters: dict[str, np.ndarray] | None = None
     reports: tuple[EpochReport, ...] = ()
     pause_after: int = 0
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """What is compared."""
+        return self.number, self.blocks
 
 
 @dataclass(frozen=True)
@@ -91,7 +102,7 @@ class Replica:
         self._told_at = 0.0
         # What the driver says while this replica trains: the group, and where it begins.
         self._group: object = None
-        self._group_begins = Standing(0, {})
+        self._ahead = Standing()
         self._group_changed = threading.Condition()
         # Held while a round's sums are made, and until it counts as held.
         self._in_round = threading.Lock()
@@ -110,9 +121,11 @@ class Replica:
         self._backend.initialise()
         hot_last = {"output_vectors"} if self._hot_rows_come_last() else set()
         with self._backend.sharing():
+            shared = self._backend.shared()
+        needed = 2 * sum(array.nbytes for array in shared.values())
+        with out_of_memory_reported(needed, "--vector-size or --max-final-vocab"), self._backend.sharing():
             self._averager = RowAverager(self._backend.shared(), frozenset(hot_last))
-            # Compiles it, where that is needed: training is timed.
-            self._averager.average(dict.fromkeys(self._averager.reference, 0), SingleCommunicator())
+            self._averager.compile(self._communicator.xp)
 
     def upload(self, part: CorpusPart, sync_ids: int) -> None:
         """Open the part, and bring it to the device. sync_ids: ids between two rounds."""
@@ -141,18 +154,19 @@ class Replica:
         """See ``Backend``."""
         return self._backend.heldout_nll(ids)
 
-    def standing(self) -> Standing:
-        """After the last round that is held here; while training goes on.
-
-        Where the next round has begun, some rows are those after it: whoever takes part in it gets the same.
-        """
+    def standing(self, with_parameters: bool) -> Standing:
+        """While training goes on."""
         with self._averager.lock:
-            parameters = self._backend.as_parameters(self._averager.reference)
-            return Standing(self._round, parameters, read_reports(self._notes), self._pause_after)
+            parameters = self._backend.as_parameters(self._averager.reference) if with_parameters else None
+            reports = read_reports(self._notes)
+            return Standing(self._round, self._averager.blocks_done, parameters, reports, self._pause_after)
 
     def ask_pause(self) -> None:
-        """Let the round after the next cover every row, and all members pause after it; while training goes on."""
-        self._pause_asked = True
+        """Hold a round as soon as possible, and another one that covers every row, and pause; while training goes on.
+
+        All members are asked, perhaps more than once, and not while they pause.
+        """
+        self._pause_asked = not self._pause_after
 
     def abort(self) -> None:
         """A member is gone: where sums cannot wait for its successor, end the one that does, and its round."""
@@ -160,15 +174,18 @@ class Replica:
             with self._in_round:
                 pass
 
-    def join(self, group: object, begins: Standing) -> None:
-        """The group of the rounds to come, and the standing of the member of it that is ahead."""
+    def join(self, group: object, ahead: Standing) -> None:
+        """The group of the rounds to come, and the standing of the member of it that is ahead, or as far as any."""
         with self._group_changed:
-            self._group, self._group_begins = group, begins
+            self._group, self._ahead = group, ahead
             self._group_changed.notify_all()
 
     def enter(self) -> None:
         """Enter the group, which all members do at once: who dies later is known to be missing."""
-        self._communicator.begin_round(0, self._group)
+        try:
+            self._communicator.begin_round(0, self._group)
+        except GroupBroken as error:
+            raise DeviceError(f"the replicas' GPUs do not find each other: {error}: see NCCL_DEBUG=INFO") from error
 
     def train_epoch(self, plan: EpochPlan) -> EpochReport:
         """Train an epoch of the part, meeting the others after every round; returns the sums of this part."""
@@ -178,7 +195,9 @@ class Replica:
         self._pause_where_due()
 
         def is_due(share: float) -> bool:
-            return self._round + 1 < plan.rounds and share * plan.rounds >= self._round + 1
+            # To a pause nobody trains his whole way.
+            hurry = self._pause_asked or self._round < self._pause_after
+            return self._round + 1 < plan.rounds and (hurry or share * plan.rounds >= self._round + 1)
 
         def meet(report: EpochReport) -> None:
             # Where a backend pauses rarely, several rounds are due at once; all members hold all of them.
@@ -216,6 +235,7 @@ class Replica:
     def _pause_where_due(self) -> None:
         if 0 < self._pause_after == self._round:
             self._meeting_point.pause(self.rank, self._round, read_reports(self._notes)[self.rank])
+            self._pause_after = 0
 
     def _average(self, number: int, plan: EpochPlan, report: EpochReport, group: object) -> None:
         self._communicator.begin_round(number, group)
@@ -228,7 +248,7 @@ class Replica:
             }
             notes = self._averager.average(rows, self._communicator, note)
         with self._averager.lock:
-            self._round, self._notes = number, notes
+            self._round, self._averager.blocks_done, self._notes = number, 0, notes
             if (
                 pause_is_asked(notes) and number + 1 < plan.rounds
             ):  # after the last round all rows are known, without a pause
@@ -237,14 +257,27 @@ class Replica:
     def _await_group_after(self, broken: object) -> None:
         """Wait for the driver to have replaced the member that is gone.
 
-        Of the others, some may have held the round in which it died, and some not: these adopt it as it is.
+        Of the others, some may have got further in the round in which it died, and some not: what the round made of
+        its rows these adopt. Other rows are as they were, and what was trained of them since stays.
         """
         with self._group_changed:
-            self._group_changed.wait_for(lambda: self._group != broken)
-            ahead = self._group_begins
+            if not self._group_changed.wait_for(lambda: self._group != broken, REPLACED_SECONDS):
+                raise DeviceError("the replicas' GPUs lost each other: go on from the last checkpoint with --resume")
+            ahead = self._ahead
+        if ahead.place > (self._round, self._averager.blocks_done):
+            self._adopt(ahead.parameters)
+            self._averager.blocks_done = 0
         if ahead.number > self._round:
-            self.load_parameters(ahead.parameters)
             self._round, self._notes, self._pause_after = ahead.number, write_notes(ahead.reports), ahead.pause_after
+
+    def _adopt(self, ahead: dict[str, np.ndarray]) -> None:
+        """Take the rows that were averaged last from another member: those in which its reference differs."""
+        mine, known = self.parameters(), self._backend.as_parameters(self._averager.reference)
+        for name, array in mine.items():
+            others = (known[name] != ahead[name]).reshape(len(array), -1).any(axis=1)
+            array[others] = ahead[name][others]
+        self.load_parameters(ahead)
+        self._backend.load_parameters(mine)
 
     def _tell(self, report: EpochReport) -> None:
         now = time.monotonic()

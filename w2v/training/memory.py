@@ -94,8 +94,8 @@ def _replicas_need(config: TrainConfig, shape: CorpusShape, device: str, heldout
     reference = 0 if device == "cuda" else one.lasting["parameters"]
     packed = min(BLOCK_BYTES, reference)
     each = one.total + reference + packed + REPLICA
-    # A replica's rows on the way to a sum and back are objects of Ray's.
-    return HostNeed({"replicas": replicas * each, "ray": RAY + 2 * (replicas + 1) * packed}, {})
+    # A replica's rows on the way to a sum are objects of Ray's, and so are the sums until the next round.
+    return HostNeed({"replicas": replicas * each, "ray": RAY + 2 * replicas * packed + reference}, {})
 
 
 def _rowwise_need(config: TrainConfig, shape: CorpusShape, device: str) -> tuple[dict[str, int], dict[str, int]]:
