@@ -28,8 +28,8 @@ class Link:
 class Fabric:
     """How workers are joined: up to ``per_computer`` of them by ``inside``, computers by ``between``.
 
-    adders: whether arrays go to actors that add them up, through shared memory (``ObjectStoreCommunicator``), in
-    place of a ring.
+    adders: whether arrays go through an actor's hands and shared memory (``ObjectStoreCommunicator``), in place of a
+    ring.
     """
 
     name: str
@@ -117,8 +117,7 @@ def allreduce_seconds(workers: int, size: float, fabric: Fabric, reached: float 
     """One all-reduce of ``size`` bytes, 0 for one worker alone.
 
     Over several computers: a reduce-scatter inside of each, an all-reduce between them over all their ports, an
-    all-gather inside. With adders: every member sends and gets everything once, and so do the adders together; more
-    than two members share the memory of one computer.
+    all-gather inside. With adders: members get what all have sent, and share the memory of one computer.
     """
     if workers <= 1:
         return 0.0

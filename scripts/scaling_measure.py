@@ -213,12 +213,12 @@ def measure_store(members: int = 2) -> Store:
 class _Member:
     """Adds up arrays through the object store, as a replica does."""
 
-    def __init__(self, rank: int, adders: list) -> None:
+    def __init__(self, rank: int, adder: object) -> None:
         import ray
 
         from w2v.distributed.communicators import ObjectStoreCommunicator
 
-        self._communicator = ObjectStoreCommunicator(ray, rank, adders)
+        self._communicator = ObjectStoreCommunicator(ray, rank, adder)
 
     def seconds(self, first: int, floats: int, repeats: int) -> list[float]:
         values, found = np.ones(floats, np.float32), []
@@ -235,14 +235,14 @@ def _sums(ray: object, members: int) -> dict[int, float]:
     from w2v.distributed.coordinator import Adder
 
     small = {"num_cpus": 0, "max_concurrency": 1000}
-    adders = [ray.remote(**small)(Adder).remote(members, ray.put) for _ in range(max(1, members // 2))]
-    actors = [ray.remote(num_cpus=1)(_Member).remote(rank, adders) for rank in range(members)]
+    adder = ray.remote(**small)(Adder).remote(members, ray.put)
+    actors = [ray.remote(num_cpus=1)(_Member).remote(rank, adder) for rank in range(members)]
     found, number = {}, 1
     for floats in (SIZES[0], *SIZES):  # the first is not counted
         answers = ray.get([actor.seconds.remote(number, floats, REPEATS) for actor in actors])
         found[floats] = max(statistics.median(times) for times in answers)
         number += REPEATS
-    for actor in (*actors, *adders):
+    for actor in (*actors, adder):
         ray.kill(actor)
     return found
 

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -47,6 +48,11 @@ class LoopRay:
 
     def __init__(self, loop: Loop) -> None:
         self._loop = loop
+
+    exceptions = SimpleNamespace(ObjectLostError=LookupError)
+
+    def put(self, array: np.ndarray) -> np.ndarray:
+        return array.copy()
 
     def get(self, asked: Any) -> Any:
         return self._loop.wait(asked) if asyncio.iscoroutine(asked) else asked

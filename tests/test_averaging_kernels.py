@@ -112,7 +112,8 @@ def test_the_averager_launches_the_kernels_of_the_gpu(monkeypatch):
             values *= 3
             return values
 
-    monkeypatch.setattr(averaging, "BLOCK_BYTES", 700)
+    for name in ("BLOCK_BYTES", "CPU_BLOCK_BYTES"):
+        monkeypatch.setattr(averaging, name, 700)
     monkeypatch.setattr(device_averaging, "load", emulated)
     monkeypatch.setattr(averaging, "_on_host", np.copy)
     rng = np.random.default_rng(8)

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from replica_group import Group
+from replica_group import Group, Loop, LoopRay, Remote
 from test_training_run import OBJECTIVES, config_for, small_corpus
 
 from w2v.backends import make_backend
@@ -19,8 +19,8 @@ from w2v.corpus import EncodedCorpus
 from w2v.corpus.part import CorpusPart, split_corpus
 from w2v.distributed import averaging
 from w2v.distributed.averaging import RowAverager
-from w2v.distributed.communicators import GroupBroken, NcclCommunicator, SingleCommunicator
-from w2v.distributed.coordinator import Adder, Coordinator
+from w2v.distributed.communicators import GroupBroken, NcclCommunicator, ObjectStoreCommunicator, SingleCommunicator
+from w2v.distributed.coordinator import Adder, Coordinator, added
 from w2v.distributed.notes import pause_is_asked, read_reports, write_note, write_notes
 from w2v.distributed.rounds import FEWEST_ROWS, default_sync_words, rounds_per_epoch, rows_of_round
 from w2v.errors import CorpusError
@@ -58,7 +58,12 @@ def test_rounds_of_an_epoch(words, replicas, sync_words, expected):
 
 
 def test_more_replicas_meet_more_often_on_cpus():
-    assert [default_sync_words(replicas, "cpu") for replicas in (1, 2, 4, 100)] == [800_000, 200_000, 50_000, 10_000]
+    assert [default_sync_words(replicas, "cpu") for replicas in (1, 2, 4, 100)] == [
+        3_200_000,
+        400_000,
+        50_000,
+        10_000,
+    ]
     assert {default_sync_words(replicas, "cuda") for replicas in (1, 8, 512)} == {2_000_000}
 
 
@@ -140,7 +145,7 @@ def average(start: dict, changes: list[dict], rows: dict, hot_last=frozenset()) 
 
 @pytest.mark.parametrize("block", [1 << 26, 40, 1])
 def test_a_row_is_the_mean_of_those_who_changed_it(monkeypatch, block):
-    monkeypatch.setattr(averaging, "BLOCK_BYTES", block)
+    monkeypatch.setattr(averaging, "CPU_BLOCK_BYTES", block)
     rng = np.random.default_rng(0)
     start = {"matrix": rng.normal(size=(9, 5)).astype(np.float32), "sums": rng.random(9).astype(np.float32)}
     touched = rng.random((3, 9)) < 0.5
@@ -251,24 +256,60 @@ def test_all_pause_after_one_round_until_they_are_let_go():
     asyncio.run(meet())
 
 
-def test_sums_are_the_same_whoever_comes_first_and_comes_again():
+@pytest.mark.parametrize("members", [1, 2, 4, 5, 9])
+def test_sums_are_the_same_whoever_comes_first_and_comes_again(members):
+    """Few members get the arrays of all, many their sum; who comes again gets what there was."""
     rng = np.random.default_rng(1)
-    parts = [rng.normal(size=1000).astype(np.float32) for _ in range(3)]
+    parts = [rng.normal(size=1000).astype(np.float32) for _ in range(members)]
+    expected = parts[0].copy()
+    for part in parts[1:]:
+        expected += part
 
-    async def added(order: list[int]) -> np.ndarray:
-        adder = Adder(3, lambda array: array)
+    async def sums(order: list[int]) -> list[np.ndarray]:
+        adder = Adder(members, lambda array: array)
         tasks = []
         for rank in order:
-            tasks.append(asyncio.create_task(adder.add((1, 0), rank, parts[rank])))
+            tasks.append(asyncio.create_task(adder.add((1, 0), rank, parts[rank], [parts[rank]])))
             await asyncio.sleep(0)
         found = await asyncio.gather(*tasks)
-        again = await adder.add((1, 0), order[0], np.full(1000, np.nan, np.float32))
-        assert all(reference is again[0] for (reference,) in found)
-        return again[0]
+        other = np.full(1000, np.nan, np.float32)
+        found.append(await adder.add((1, 0), order[0], other, [other]))
+        assert {len(references) for references in found} == {members if members <= 4 else 1}
+        # Where one of the arrays is lost.
+        found += [await adder.total((1, 0)), await adder.total((1, 0)), await adder.add((1, 0), 0, other, [other])]
+        assert len(found[-1]) == 1
+        # Nobody needs them once all have come to the next round.
+        for rank in range(members):
+            tasks.append(asyncio.create_task(adder.add((2, 0), rank, parts[rank], [parts[rank]])))
+        await asyncio.gather(*tasks)
+        assert set(adder._sums) == {(2, 0)}
+        return [added(references, np.empty(1000, np.float32)) for references in found]
 
-    first, second = (asyncio.run(added(order)) for order in ([0, 1, 2], [2, 0, 1, 0]))
-    np.testing.assert_array_equal(first, second)
-    np.testing.assert_array_equal(first, parts[0] + parts[1] + parts[2])
+    ranks = list(range(members))
+    for order in (ranks, [*ranks[::-1], 0]):
+        for total in asyncio.run(sums(order)):
+            np.testing.assert_array_equal(total, expected)
+
+
+def test_an_array_that_is_lost_with_its_owner_is_in_the_sum():
+    """A member dies after it has contributed, and before another one has fetched its array."""
+    loop = Loop()
+    adder = Adder(2, lambda array: array)
+    rays = [LoopRay(loop) for _ in range(2)]
+    get = rays[0].get
+
+    def losing(asked):
+        if isinstance(asked, list) and len(asked) == 2:
+            raise LookupError("the owner has died")
+        return get(asked)
+
+    rays[0].get = losing
+    members = [ObjectStoreCommunicator(rays[rank], rank, Remote(adder)) for rank in range(2)]
+    for member in members:
+        member.begin_round(1, None)
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(lambda rank: members[rank].sum(np.full(5, rank + 1, np.float32)), range(2)))
+    assert [total.tolist() for total in found] == [[3] * 5] * 2
 
 
 # ---- Training. ----
@@ -532,7 +573,7 @@ BREAKS = [
 def test_a_broken_group_goes_on_with_a_successor(corpus, monkeypatch, dead_at, behind_at):
     """A member dies before a sum: others have all the sums before it, or one of them has not got the last one."""
     if dead_at[1] or behind_at[1]:
-        monkeypatch.setattr(averaging, "BLOCK_BYTES", 1500)
+        monkeypatch.setattr(averaging, "CPU_BLOCK_BYTES", 1500)
     exchange, rounds = Breaking(3), 6
     group = Group(resolved(corpus), corpus, 3, communicator=lambda rank: lambda members: exchange.of(rank))
     plan = group.begin(rounds)

@@ -54,7 +54,8 @@ def one_of_nccl():
 def test_rows_become_what_they_become_on_the_cpu(monkeypatch, block):
     import cupy
 
-    monkeypatch.setattr(averaging, "BLOCK_BYTES", block)
+    for name in ("BLOCK_BYTES", "CPU_BLOCK_BYTES"):
+        monkeypatch.setattr(averaging, name, block)
     rng = np.random.default_rng(4)
     start = {"matrix": rng.normal(size=(3000, 104)), "sums": rng.random(70_001)}
     start = {name: array.astype(np.float32) for name, array in start.items()}

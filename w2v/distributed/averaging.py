@@ -13,8 +13,9 @@ from w2v.kernels import averaging as device_averaging
 from w2v.kernels.averaging_cpu import pack_changed_rows, unpack_means
 
 Array = Any
-# Of rows that are packed at once, so that no copy of a whole matrix is made.
-BLOCK_BYTES = 1 << 26
+# Of rows that are packed at once, so that no copy of a whole matrix is made: on a GPU, and on a CPU, whose caches
+# they should not leave, nor the memory that was touched before.
+BLOCK_BYTES, CPU_BLOCK_BYTES = 1 << 26, 1 << 24
 _EMPTY = np.empty(0, np.float32)
 
 
@@ -44,7 +45,7 @@ class RowAverager:
     def compile(self, xp: Any) -> None:
         """What packs and unpacks, and the room for it. xp: the module of the arrays, numpy or cupy."""
         sizes = [array.size + len(array) for array in self._parameters.values()]
-        self._room(xp, min(sum(sizes), BLOCK_BYTES // 4 + max(sizes, default=0)))
+        self._room(xp, min(sum(sizes), _block_bytes(xp) // 2))
         for name, array in self._parameters.items():
             piece = _Piece(array, self.reference[name], slice(0, 1))
             room = self._room(xp, piece.size).reshape(piece.shape)
@@ -61,10 +62,10 @@ class RowAverager:
     def average(self, rows: Mapping[str, int], communicator: Communicator, note: np.ndarray = _EMPTY) -> np.ndarray:
         """Average the ``rows[name]`` most used rows of each array; returns the sum of the replicas' notes, float32.
 
-        All of it is one array, the note at its end, of which there is one sum: or as few as BLOCK_BYTES allow.
+        All of it is one array, the note at its end, of which there is one sum; or several, by the size of blocks.
         """
         xp = communicator.xp
-        *before, last = self._blocks(rows)
+        *before, last = self._blocks(rows, _block_bytes(xp))
         self.blocks_done = 0
         for block in before:
             self._average(block, communicator, xp.empty(0, np.float32))
@@ -85,10 +86,10 @@ class RowAverager:
             self.blocks_done += 1
         return packed[size:]
 
-    def _blocks(self, rows: Mapping[str, int]) -> list[list[tuple[str, slice]]]:
+    def _blocks(self, rows: Mapping[str, int], limit: int) -> list[list[tuple[str, slice]]]:
         """What is summed at once: at least one block, of none where no row is asked for."""
         blocks: list[list[tuple[str, slice]]] = [[]]
-        room = BLOCK_BYTES
+        room = limit
         for name, array in self._parameters.items():
             each = max(1, array[:1].nbytes)
             begin = len(array) - rows[name] if name in self._hot_last else 0
@@ -96,7 +97,7 @@ class RowAverager:
             while begin < end:
                 if room < each and blocks[-1]:
                     blocks.append([])
-                    room = BLOCK_BYTES
+                    room = limit
                 count = min(end - begin, max(1, room // each))
                 blocks[-1].append((name, slice(begin, begin + count)))
                 begin, room = begin + count, room - count * each
@@ -138,6 +139,10 @@ class _Piece:
 
     def _launch(self, name: str, *arguments: object) -> None:
         device_averaging.load()[name](*device_averaging.launch(self.shape[0]), arguments)
+
+
+def _block_bytes(xp: Any) -> int:
+    return CPU_BLOCK_BYTES if xp is np else BLOCK_BYTES
 
 
 def _divided(pieces: list[_Piece], packed: Array) -> Iterator[tuple[_Piece, Array]]:

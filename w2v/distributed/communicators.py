@@ -8,6 +8,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from w2v.distributed.coordinator import added
+
 Array = Any
 
 
@@ -73,11 +75,16 @@ class ObjectStoreCommunicator:
         self._round, self._number = number, 0
 
     def sum(self, values: np.ndarray) -> np.ndarray:
-        """Sent there; what comes back is one array of shared memory for all members of a computer."""
+        """In place. What comes from there is in memory that all members of a computer share."""
         key = (self._round, self._number)
         self._number += 1
-        (reference,) = self._ray.get(self._adder.add.remote(key, self._rank, values))
-        return self._ray.get(reference)
+        reference = self._ray.put(values)
+        found = self._ray.get(self._adder.add.remote(key, self._rank, reference, [reference]))
+        try:
+            parts = self._ray.get(found)
+        except self._ray.exceptions.ObjectLostError:
+            parts = self._ray.get(self._ray.get(self._adder.total.remote(key)))
+        return added(parts, out=values)
 
     def abort(self) -> bool:
         """A sum waits for the successor."""

@@ -55,8 +55,16 @@ class Coordinator:
         return list(self._reports), rounds.pop() if all_pause else 0
 
 
+# Among so few members each one gets the arrays of all and adds them up by itself, which saves copies; among more,
+# what each would have to get is too much.
+_FEW = 4
+
+
 class Adder:
-    """An asynchronous actor that adds up what the members contribute, once for all of them."""
+    """An asynchronous actor where members contribute arrays, and get all of them, or their sum.
+
+    It holds what they have contributed, so that a sum is the same for all, whoever has died meanwhile.
+    """
 
     def __init__(self, members: int, put: Callable[[np.ndarray], object]) -> None:
         """put: makes a reference of an array."""
@@ -67,26 +75,50 @@ class Adder:
         """Forget the epoch before."""
         self._sums = {}
 
-    async def add(self, key: tuple[int, int], rank: int, values: np.ndarray) -> list[object]:
-        """Wait for all members' float32 arrays of a key (round, number), and return a reference to their sum."""
+    async def add(self, key: tuple[int, int], rank: int, values: np.ndarray, reference: list[object]) -> list[object]:
+        """Wait for all members' float32 arrays of a key (round, number); references to arrays whose sum is theirs.
+
+        reference: to the values. Arrays are to be added in the order that they have here.
+        """
         entry = self._sums.setdefault(key, _Sum())
-        entry.parts.setdefault(rank, values)
-        if len(entry.parts) == self._members and entry.reference is None:
-            first, *others = (entry.parts[member] for member in range(self._members))
-            total = first + others[0] if others else first
-            for part in others[1:]:  # in the order of the ranks: the same bits, whoever came first
-                total += part
-            entry.reference = self._put(total)
-            entry.parts = dict.fromkeys(entry.parts)
+        if rank not in entry.parts:
+            entry.parts[rank], entry.references[rank] = values, reference[0]
+        if len(entry.parts) == self._members and not entry.complete.is_set():
             # All have come to this round: nobody needs the sums of the one before.
             self._sums = {at: known for at, known in self._sums.items() if at[0] >= key[0]}
+            if self._members > _FEW:
+                self._add_up(entry)
             entry.complete.set()
         await entry.complete.wait()
-        return [entry.reference]
+        return [entry.references[rank] for rank in sorted(entry.references)]
+
+    async def total(self, key: tuple[int, int]) -> list[object]:
+        """The same after ``add``, where a reference leads nowhere any more: whose it was has died."""
+        entry = self._sums[key]
+        self._add_up(entry)
+        return [entry.references[0]]
+
+    def _add_up(self, entry: _Sum) -> None:
+        if not entry.added:
+            total = added([entry.parts[rank] for rank in sorted(entry.parts)])
+            entry.parts, entry.references = dict.fromkeys(entry.parts), {0: self._put(total)}
+            entry.added = True
+
+
+def added(parts: Sequence[np.ndarray], out: np.ndarray | None = None) -> np.ndarray:
+    """Sum of float32 arrays, one after the other: the same bits wherever it is made. out: where to."""
+    first, *others = parts
+    if not others:
+        return first
+    total = np.add(first, others[0], out=out)
+    for part in others[1:]:
+        total += part
+    return total
 
 
 @dataclass
 class _Sum:
     parts: dict[int, np.ndarray | None] = field(default_factory=dict)
+    references: dict[int, object] = field(default_factory=dict)
     complete: asyncio.Event = field(default_factory=asyncio.Event)
-    reference: object = None
+    added: bool = False

@@ -12,16 +12,16 @@ import math
 #: Rows of the smallest round.
 FEWEST_ROWS = 1024
 # What a replica does not see between two rounds grows with the others' number, and so does its learning rate: on
-# CPUs quality held with 200,000 words for two replicas and 50,000 for four, and fell with 100,000 for four
+# CPUs quality held with 400,000 words for two replicas and 50,000 for four, and fell with 100,000 for four
 # (data/results/replicas-quality.json).
-_CPU_WORDS, _FEWEST_CPU_WORDS = 800_000, 10_000
+_CPU_WORDS, _FEWEST_CPU_WORDS = 3_200_000, 10_000
 # A GPU trains them in milliseconds, a round takes as long as a fraction of one (scripts/simulate_scaling).
 _GPU_WORDS = 2_000_000
 
 
 def default_sync_words(replicas: int, device: str) -> int:
     """Words that a replica trains between two rounds where nothing else is asked for; device: "cpu" or "cuda"."""
-    return _GPU_WORDS if device == "cuda" else max(_FEWEST_CPU_WORDS, _CPU_WORDS // replicas**2)
+    return _GPU_WORDS if device == "cuda" else max(_FEWEST_CPU_WORDS, _CPU_WORDS // replicas**3)
 
 
 def rounds_per_epoch(words: int, replicas: int, sync_words: int) -> int:

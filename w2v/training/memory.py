@@ -19,7 +19,7 @@ from w2v.backends.sound import CHECKED_ROWS
 from w2v.config import TrainConfig
 from w2v.cores import available_cores
 from w2v.corpus.cache import describe_size
-from w2v.distributed.averaging import BLOCK_BYTES
+from w2v.distributed.averaging import CPU_BLOCK_BYTES
 from w2v.errors import TrainingError
 from w2v.host_memory import available_memory
 from w2v.kernels.simd import padded
@@ -92,10 +92,10 @@ def _replicas_need(config: TrainConfig, shape: CorpusShape, device: str, heldout
     alone = replace(config, replicas=None, threads=max(1, _threads(config) // replicas))
     one = host_need(alone, shape, device, heldout_ids)
     reference = 0 if device == "cuda" else one.lasting["parameters"]
-    packed = min(BLOCK_BYTES, reference)
+    packed = min(CPU_BLOCK_BYTES, reference)
     each = one.total + reference + packed + REPLICA
-    # A replica's rows on the way to a sum are objects of Ray's, and so are the sums until the next round.
-    return HostNeed({"replicas": replicas * each, "ray": RAY + 2 * replicas * packed + reference}, {})
+    # A replica's rows on the way to a sum are objects of Ray's until the next round; this may be one of all rows.
+    return HostNeed({"replicas": replicas * each, "ray": RAY + replicas * (packed + reference)}, {})
 
 
 def _rowwise_need(config: TrainConfig, shape: CorpusShape, device: str) -> tuple[dict[str, int], dict[str, int]]:
