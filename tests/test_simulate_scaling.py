@@ -106,7 +106,8 @@ def test_bytes_and_sums_are_those_of_the_averaging(block_bytes, members, monkeyp
             self.sums += 1
             return values
 
-    monkeypatch.setattr(averaging, "BLOCK_BYTES", block_bytes)
+    for name in ("BLOCK_BYTES", "CPU_BLOCK_BYTES"):
+        monkeypatch.setattr(averaging, name, block_bytes)
 
     matrices = ((3000, 7), (2999, 7), (3000, 1))
     arrays = {f"m{n}": np.ones(rows if floats == 1 else (rows, floats), np.float32)

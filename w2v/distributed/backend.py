@@ -19,7 +19,7 @@ from w2v.distributed.rounds import rounds_per_epoch
 from w2v.errors import DeviceError
 
 # Looking takes processor time from the replicas.
-LOOK_SECONDS = 0.2
+LOOK_SECONDS = 0.3
 # Deaths that a run survives between two rounds: more are a fault that would come again.
 MOST_DEATHS = 20
 
