@@ -249,9 +249,8 @@ class Replica:
             notes = self._averager.average(rows, self._communicator, note)
         with self._averager.lock:
             self._round, self._averager.blocks_done, self._notes = number, 0, notes
-            if (
-                pause_is_asked(notes) and number + 1 < plan.rounds
-            ):  # after the last round all rows are known, without a pause
+            # After the last round all rows are known without a pause.
+            if pause_is_asked(notes) and number + 1 < plan.rounds:
                 self._pause_after, self._pause_asked = number + 1, False
 
     def _await_group_after(self, broken: object) -> None:
@@ -272,7 +271,8 @@ class Replica:
 
     def _adopt(self, ahead: dict[str, np.ndarray]) -> None:
         """Take the rows that were averaged last from another member: those in which its reference differs."""
-        mine, known = self.parameters(), self._backend.as_parameters(self._averager.reference)
+        mine = {name: np.array(array) for name, array in self._backend.parameters().items()}
+        known = self._backend.as_parameters(self._averager.reference)
         for name, array in mine.items():
             others = (known[name] != ahead[name]).reshape(len(array), -1).any(axis=1)
             array[others] = ahead[name][others]
