@@ -28,6 +28,25 @@ def pack_changed_rows(values, reference, packed):
 
 
 @kernel
+def unpack_late_means(sums, mine, values, reference):
+    """As ``unpack_means``, where ``values`` may have changed since they were packed: what changed stays on top.
+
+    mine: float32 (n, d + 1), what ``pack_changed_rows`` wrote here. Rows that have not changed become the mean.
+    """
+    columns = values.shape[1]
+    for row in range(values.shape[0]):
+        members = sums[row, columns]
+        if members > 0:
+            packed = mine[row, columns] > 0
+            for column in range(columns):
+                mean = sums[row, column] / members
+                before = mine[row, column] if packed else reference[row, column]
+                now = values[row, column]
+                values[row, column] = mean if now == before else now + (mean - before)
+                reference[row, column] = mean
+
+
+@kernel
 def unpack_means(packed, values, reference):
     """``values`` and ``reference`` become a row's sum over the number behind it, where that is not 0.
 

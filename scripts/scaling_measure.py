@@ -121,7 +121,7 @@ def _now() -> tuple[float, float]:
 class _Timing:
     """A group of one, which keeps when every round began, its bytes and its note."""
 
-    xp = np
+    xp, overlaps = np, False
 
     def __init__(self) -> None:
         from w2v.backends.base import EpochReport

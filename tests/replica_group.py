@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -28,26 +28,26 @@ class Loop:
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, daemon=True).start()
 
+    def start(self, coroutine: Any) -> Future:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+
     def wait(self, coroutine: Any, timeout: float = 60) -> Any:
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(timeout)
+        return self.start(coroutine).result(timeout)
 
 
 class Remote:
-    """An actor's method, as Ray's handles have them: ``actor.method.remote(…)``; what it returns is a coroutine."""
+    """An actor's method, as Ray's handles have them: ``actor.method.remote(…)`` begins it, and returns a future."""
 
-    def __init__(self, actor: object) -> None:
-        self._actor = actor
+    def __init__(self, actor: object, loop: Loop) -> None:
+        self._actor, self._loop = actor, loop
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._actor, name)
-        return type("Method", (), {"remote": staticmethod(method)})
+        return type("Method", (), {"remote": staticmethod(lambda *given: self._loop.start(method(*given)))})
 
 
 class LoopRay:
     """What the object store's communicator uses of Ray; references are the arrays themselves."""
-
-    def __init__(self, loop: Loop) -> None:
-        self._loop = loop
 
     exceptions = SimpleNamespace(ObjectLostError=LookupError)
 
@@ -55,7 +55,7 @@ class LoopRay:
         return array.copy()
 
     def get(self, asked: Any) -> Any:
-        return self._loop.wait(asked) if asyncio.iscoroutine(asked) else asked
+        return asked.result(60) if isinstance(asked, Future) else asked
 
 
 class Group:
@@ -86,7 +86,7 @@ class Group:
     def _communicator_of(self, rank: int) -> Callable[[int], Communicator]:
         if self._communicator is not None:
             return self._communicator(rank)
-        return lambda members: ObjectStoreCommunicator(LoopRay(self.loop), rank, Remote(self.adder))
+        return lambda members: ObjectStoreCommunicator(LoopRay(), rank, Remote(self.adder, self.loop))
 
     # ---- The meeting point. ----
 

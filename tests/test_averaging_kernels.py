@@ -7,7 +7,7 @@ import pytest
 from cuda_compile import compile_for
 from cuda_emulation import build_all
 from w2v.kernels import averaging as device_averaging
-from w2v.kernels.averaging_cpu import pack_changed_rows, unpack_means
+from w2v.kernels.averaging_cpu import pack_changed_rows, unpack_late_means, unpack_means
 
 from w2v.distributed import averaging
 from w2v.distributed.averaging import RowAverager
@@ -94,6 +94,26 @@ def test_rows_are_packed_and_unpacked(kernels, rows, columns):
     np.testing.assert_array_equal(values, expected)
     np.testing.assert_array_equal(reference[~untouched], expected[~untouched])
     np.testing.assert_array_equal(reference[untouched], known[untouched])
+
+
+@pytest.mark.parametrize(("rows", "columns"), SHAPES)
+def test_what_changed_since_packing_stays_on_top(rows, columns):
+    rng = np.random.default_rng(rows + columns)
+    reference = rng.normal(size=(rows, columns)).astype(np.float32)
+    values = reference.copy()
+    values[::2] += 1
+    mine = packed_by_numpy(values, reference)
+    sums = mine * 3
+    sums[1::4] += 7  # changed by others alone
+    before = values.copy()
+    values[::3, -1] += 5
+    changed, members, known = values != before, sums[:, -1:] > 0, reference.copy()
+    unpack_late_means(sums, mine, values, reference)
+    mean = unpacked_by_numpy(sums, before)
+    np.testing.assert_array_equal(values[~changed], mean[~changed])
+    np.testing.assert_array_equal(reference, np.where(members, mean, known))
+    later = np.where(members & changed, mean + 5, values)
+    np.testing.assert_allclose(values, later, rtol=1e-5)
 
 
 def test_the_averager_launches_the_kernels_of_the_gpu(monkeypatch):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from w2v.distributed.communicators import Communicator
 from w2v.kernels import averaging as device_averaging
-from w2v.kernels.averaging_cpu import pack_changed_rows, unpack_means
+from w2v.kernels.averaging_cpu import pack_changed_rows, unpack_late_means, unpack_means
 
 Array = Any
 # Of rows that are packed at once, so that no copy of a whole matrix is made: on a GPU, and on a CPU, whose caches
@@ -52,6 +52,8 @@ class RowAverager:
             piece.pack(xp, room)
             room[:] = 0
             piece.unpack(xp, room)
+            if xp is np:
+                piece.unpack_late(room, room)
 
     def restart(self) -> None:
         """The parameters were set from outside, equal in all replicas: they are the reference."""
@@ -71,20 +73,48 @@ class RowAverager:
             self._average(block, communicator, xp.empty(0, np.float32))
         return _on_host(self._average(last, communicator, xp.asarray(note)))
 
+    def begin(
+        self, rows: Mapping[str, int], communicator: Communicator, note: np.ndarray
+    ) -> Callable[[], np.ndarray]:
+        """As ``average``, in two parts: the second one is what is returned; the rows may change before it is called.
+
+        On a CPU, and only where all of it is one sum; else everything is done at once.
+        """
+        blocks = self._blocks(rows, _block_bytes(communicator.xp))
+        if len(blocks) > 1 or communicator.xp is not np:
+            notes = self.average(rows, communicator, note)
+            return lambda: notes
+        self.blocks_done = 0
+        pieces, packed = self._packed(np, blocks[0], note)
+        finish = communicator.begin_sum(packed)
+
+        def finished() -> np.ndarray:
+            total = finish()
+            with self.lock:
+                for (piece, sums), (_, mine) in zip(_divided(pieces, total), _divided(pieces, packed), strict=True):
+                    piece.unpack_late(sums, mine)
+            return _on_host(total[packed.size - note.size :])
+
+        return finished
+
     def _average(self, block: list[tuple[str, slice]], communicator: Communicator, note: Array) -> Array:
         xp = communicator.xp
+        pieces, packed = self._packed(xp, block, note)
+        total = communicator.sum(packed)
+        with self.lock:
+            for piece, sums in _divided(pieces, total):
+                piece.unpack(xp, sums)
+            self.blocks_done += 1
+        return total[packed.size - note.size :]
+
+    def _packed(self, xp: Any, block: list[tuple[str, slice]], note: Array) -> tuple[list[_Piece], Array]:
         pieces = [_Piece(self._parameters[name], self.reference[name], part) for name, part in block]
         size = sum(piece.size for piece in pieces)
         packed = self._room(xp, size + note.size)
         for piece, room in _divided(pieces, packed):
             piece.pack(xp, room)
         packed[size:] = note
-        packed = communicator.sum(packed)
-        with self.lock:
-            for piece, sums in _divided(pieces, packed):
-                piece.unpack(xp, sums)
-            self.blocks_done += 1
-        return packed[size:]
+        return pieces, packed
 
     def _blocks(self, rows: Mapping[str, int], limit: int) -> list[list[tuple[str, slice]]]:
         """What is summed at once: at least one block, of none where no row is asked for."""
@@ -132,6 +162,10 @@ class _Piece:
         elif len(packed):
             values, reference = _with_pitch(self._values), _with_pitch(self._reference)
             self._launch("unpack_means", packed, *self._extent, *values, *reference)
+
+    def unpack_late(self, sums: np.ndarray, mine: np.ndarray) -> None:
+        """sums, mine: (n, d + 1), of all and of this replica; on the CPU."""
+        unpack_late_means(_read_only(sums), _read_only(mine), self._values, self._reference)
 
     @property
     def _extent(self) -> tuple[np.int64, np.int32]:

@@ -18,6 +18,8 @@ class Communicator(Protocol):
 
     #: The module of the arrays: numpy or cupy.
     xp: ModuleType
+    #: Whether a member can train while its sum is made: there is ``begin_sum``.
+    overlaps: bool
 
     def begin_round(self, number: int, group: object) -> None:
         """The sums to come are those of a round. group: what the members have in common, new when one is replaced."""
@@ -27,6 +29,9 @@ class Communicator(Protocol):
 
         ``values`` may be written to. Raises GroupBroken where a member is gone.
         """
+
+    def begin_sum(self, values: Array) -> Callable[[], Array]:
+        """Where sums overlap: what is returned waits for the sum; ``values`` stay as they are."""
 
     def abort(self) -> bool:
         """A member is gone: let a ``sum`` that waits, in another thread, raise GroupBroken.
@@ -42,7 +47,7 @@ class GroupBroken(Exception):  # noqa: N818 (a state, not a fault)
 class SingleCommunicator:
     """A group of one."""
 
-    xp = np
+    xp, overlaps = np, False
 
     def begin_round(self, number: int, group: object) -> None:
         """Nothing to prepare."""
@@ -63,28 +68,43 @@ class ObjectStoreCommunicator:
     was. So it is one actor, not one for each part of an array: a member may die between two parts.
     """
 
-    xp = np
+    xp, overlaps = np, True
 
     def __init__(self, ray: ModuleType, rank: int, adder: object) -> None:
         """ray: the package; rank: this member's number; adder: the actor's handle."""
         self._ray, self._rank, self._adder = ray, rank, adder
         self._round, self._number = 0, 0
+        self._total = np.empty(0, np.float32)
 
     def begin_round(self, number: int, group: object) -> None:
         """The adder tells the sums of a round apart by their order."""
         self._round, self._number = number, 0
 
     def sum(self, values: np.ndarray) -> np.ndarray:
-        """In place. What comes from there is in memory that all members of a computer share."""
+        """In place."""
+        return self._finish(*self._begin(values), values)
+
+    def begin_sum(self, values: np.ndarray) -> Callable[[], np.ndarray]:
+        """The sum is in an array of this communicator's, until the next one is made."""
+        begun = self._begin(values)
+        if self._total.size < values.size:
+            self._total = np.empty(values.size, np.float32)
+        return lambda: self._finish(*begun, self._total[: values.size])
+
+    def _begin(self, values: np.ndarray) -> tuple[tuple[int, int], object]:
         key = (self._round, self._number)
         self._number += 1
         reference = self._ray.put(values)
-        found = self._ray.get(self._adder.add.remote(key, self._rank, reference, [reference]))
+        return key, self._adder.add.remote(key, self._rank, reference, [reference])
+
+    def _finish(self, key: tuple[int, int], call: object, out: np.ndarray) -> np.ndarray:
+        # What comes is in memory that all members of a computer share.
+        found = self._ray.get(call)
         try:
             parts = self._ray.get(found)
         except self._ray.exceptions.ObjectLostError:
             parts = self._ray.get(self._ray.get(self._adder.total.remote(key)))
-        return added(parts, out=values)
+        return added(parts, out=out)
 
     def abort(self) -> bool:
         """A sum waits for the successor."""
@@ -96,6 +116,8 @@ class NcclCommunicator:
 
     The group is NCCL's unique id: with a new one the communicator is made anew, among members that all live.
     """
+
+    overlaps = False
 
     def __init__(
         self, cupy: ModuleType, nccl: ModuleType, rank: int, members: int, stream: Callable[[], int]

@@ -25,6 +25,9 @@ from w2v.objectives import RowWiseObjective, make_objective
 # Replicas draw other numbers: each one's epochs are numbered apart from the others'.
 EPOCHS_APART = 1 << 32
 TOLD_SECONDS = 0.3
+# Where sums overlap with training, how much later than it begins a round ends, as a share of the way to the next one:
+# so much may members differ in speed without waiting for one another.
+LATE = 0.25
 # Of a member that is gone; a cluster that grows by itself takes minutes.
 REPLACED_SECONDS = 600.0
 
@@ -106,6 +109,8 @@ class Replica:
         self._group_changed = threading.Condition()
         # Held while a round's sums are made, and until it counts as held.
         self._in_round = threading.Lock()
+        # The rest of a round that goes on while this replica trains.
+        self._finish: Callable[[], None] | None = None
 
     def describe(self) -> tuple[str, list[str]]:
         """The device's name, and the backend's notes for people."""
@@ -191,18 +196,21 @@ class Replica:
         """Train an epoch of the part, meeting the others after every round; returns the sums of this part."""
         size = max(1, self._ids.size)
         self._round, self._pause_after, self._pause_asked = plan.first_round - 1, plan.pause_after, False
-        self._notes = write_notes(plan.starts)
+        self._notes, self._finish = write_notes(plan.starts), None
         self._pause_where_due()
 
         def is_due(share: float) -> bool:
             # To a pause nobody trains his whole way.
             hurry = self._pause_asked or self._round < self._pause_after
-            return self._round + 1 < plan.rounds and (hurry or share * plan.rounds >= self._round + 1)
+            begun, done = self._round + (self._finish is not None), share * plan.rounds
+            if self._finish is not None:
+                return hurry or done >= begun + LATE
+            return begun + 1 < plan.rounds and (hurry or done >= begun + 1)
 
         def meet(report: EpochReport) -> None:
             # Where a backend pauses rarely, several rounds are due at once; all members hold all of them.
             while is_due(report.position / size):
-                self._hold_round(self._round + 1, plan, report)
+                self._go_on(plan, report)
 
         # A member that was replaced at the end of its part has nothing left to train.
         start = plan.starts[self.rank]
@@ -219,11 +227,19 @@ class Replica:
             )
         report = replace(report, position=self._ids.size)
         while self._round < plan.rounds:
-            self._hold_round(self._round + 1, plan, report)
+            self._go_on(plan, report)
         return report
 
+    def _go_on(self, plan: EpochPlan, report: EpochReport) -> None:
+        """Finish the round that has begun, or begin the next one, or hold all of it."""
+        if self._finish is not None:
+            finish, self._finish = self._finish, None
+            finish()
+        else:
+            self._hold_round(self._round + 1, plan, report)
+
     def _hold_round(self, number: int, plan: EpochPlan, report: EpochReport) -> None:
-        while self._round < number:
+        while self._round < number and self._finish is None:
             group = self._group
             try:
                 with self._in_round:
@@ -246,7 +262,13 @@ class Replica:
                 name: len(array) if whole else rows_of_round(number, plan.rounds, len(array))
                 for name, array in self._averager.reference.items()
             }
-            notes = self._averager.average(rows, self._communicator, note)
+            if whole or not self._communicator.overlaps:
+                self._held(number, plan, self._averager.average(rows, self._communicator, note))
+                return
+            finish = self._averager.begin(rows, self._communicator, note)
+        self._finish = lambda: self._held(number, plan, finish())
+
+    def _held(self, number: int, plan: EpochPlan, notes: np.ndarray) -> None:
         with self._averager.lock:
             self._round, self._averager.blocks_done, self._notes = number, 0, notes
             # After the last round all rows are known without a pause.

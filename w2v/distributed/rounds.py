@@ -12,9 +12,9 @@ import math
 #: Rows of the smallest round.
 FEWEST_ROWS = 1024
 # What a replica does not see between two rounds grows with the others' number, and so does its learning rate: on
-# CPUs quality held with 400,000 words for two replicas and 50,000 for four, and fell with 100,000 for four
+# CPUs quality held with 320,000 words for two replicas and 40,000 for four, and fell with 100,000 for four
 # (data/results/replicas-quality.json).
-_CPU_WORDS, _FEWEST_CPU_WORDS = 3_200_000, 10_000
+_CPU_WORDS, _FEWEST_CPU_WORDS = 2_560_000, 10_000
 # A GPU trains them in milliseconds, a round takes as long as a fraction of one (scripts/simulate_scaling).
 _GPU_WORDS = 2_000_000
 
