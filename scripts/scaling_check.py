@@ -6,7 +6,6 @@ import math
 import os
 import statistics
 import tempfile
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -85,10 +84,16 @@ def _compared(job: Job, runs: list[Run], rounds: Rounds, stores: tuple[Store, St
     """Two replicas as the runs of one replica and what was measured of the store have it, and as they were."""
     one, two = (statistics.median(run.rate for run in runs if run.replicas == count) for count in (1, 2))
     paired = [b.rate / a.rate for a, b in zip(runs[::2], runs[1::2], strict=True)]
-    alone, pair = (_rounds_seconds(job, count, store, rounds) for count, store in enumerate(stores, 1))
-    training = job.words / one - sum(alone.values())  # one replica adds up and averages, too
+    # One replica adds up and averages, too.
+    training = job.words / one - sum(_rounds_seconds(job, 1, stores[0], rounds, job.words / one).values())
     half = slowdown * training / 2
-    parts = {"training": half, **pair, "waiting": half * rounds.jitter * slowest(2)}
+    pair = _rounds_seconds(job, 2, stores[1], rounds, half)
+    # Rounds but the last end while members train, who may differ by more than they do.
+    parts = {
+        "training": half,
+        **pair,
+        "waiting": half / job.rounds(2, _fabric(stores[1])) * rounds.jitter * slowest(2),
+    }
     seconds = sum(parts.values())
     losses = {count: statistics.median(run.loss for run in runs if run.replicas == count) for count in (1, 2)}
     return {
@@ -102,21 +107,30 @@ def _compared(job: Job, runs: list[Run], rounds: Rounds, stores: tuple[Store, St
     }  # fmt: skip
 
 
-def _rounds_seconds(job: Job, replicas: int, store: Store, rounds: Rounds) -> dict[str, float]:
-    """Of an epoch's rounds: the latency of the store's sums, their bytes, packing and unpacking, and notes."""
+def _rounds_seconds(job: Job, replicas: int, store: Store, rounds: Rounds, training: float) -> dict[str, float]:
+    """Of an epoch's rounds: the store's sums, packing and unpacking, and notes. training: seconds of the epoch.
+
+    A sum but that of the last round is waited for only where it takes longer than a member trains meanwhile.
+    """
+    from w2v.distributed.replica import LATE
+
     count = job.rounds(replicas, _fabric(store))
-    worker = Worker(1.0, packing=rounds.packing, launch=0.0)
+    packing, sums = Worker(1.0, packing=rounds.packing, launch=0.0), Worker(1.0, packing=math.inf, launch=0.0)
 
-    def of_epoch(worker: Worker, reduce: Callable[[float], float]) -> float:
-        mean = mean_of_rounds(count, lambda number: averaging_seconds(job, number, count, replicas, worker, reduce))
-        return count * mean
+    def waited(number: int) -> float:
+        def reduce(size: float) -> float:
+            return store.latency + size / store.bandwidth
 
-    swift = replace(worker, packing=math.inf)
+        taken = averaging_seconds(job, number, count, replicas, sums, reduce)
+        return taken if number == count else max(0.0, taken - LATE * training / count)
+
+    def packed(number: int) -> float:
+        return averaging_seconds(job, number, count, replicas, packing, lambda size: 0.0)
+
     # Of one member, too: what it sends goes through an actor and comes back.
     return {
-        "latency": of_epoch(swift, lambda size: store.latency),
-        "bytes": of_epoch(swift, lambda size: size / store.bandwidth),
-        "packing": of_epoch(worker, lambda size: 0.0),
+        "sums": count * mean_of_rounds(count, waited),
+        "packing": count * mean_of_rounds(count, packed),
         "notes": count * rounds.round_seconds,
     }
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -85,14 +86,23 @@ def training(model: Path) -> dict:
     return json.loads((model / "training.json").read_text("utf-8"))
 
 
-def require_clean(output: Path, *, finished: bool = True) -> None:
-    """BrokenError where temporary names are beside an output; and after a finished run a folder of checkpoints."""
+def require_clean(output: Path, *, finished: bool = True, known: Sequence[str] = ()) -> None:
+    """BrokenError where temporary names are beside an output; and after a finished run a folder of checkpoints.
+
+    known: names that may be there.
+    """
+    left = [name for name in leftovers(output, finished) if name not in known]
+    if left:
+        raise BrokenError(f"left behind beside {output}: {', '.join(left)}")
+
+
+def leftovers(output: Path, finished: bool = True) -> list[str]:
+    """Names that ``require_clean`` does not let pass."""
     checkpoints = output.with_name(f"{output.name}.checkpoint")
     left = sorted(path.name for path in output.parent.glob(f".{output.name}.*"))
     if checkpoints.exists():
         left += [checkpoints.name] if finished else [path.name for path in checkpoints.glob(".*")]
-    if left:
-        raise BrokenError(f"left behind beside {output}: {', '.join(left)}")
+    return left
 
 
 def require_clean_folder(folder: Path, pattern: str) -> None:

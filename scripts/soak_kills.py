@@ -6,12 +6,13 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from soak_checks import (
     SCORE_BAND,
+    leftovers,
     nearest_cosine,
     require_clean,
     require_clean_folder,
@@ -105,6 +106,7 @@ def killed_until_done(work: Operation, arguments: list, seconds: float, most: in
         if aim == "the text being encoded":
             shutil.rmtree(work.cache, ignore_errors=True)
         minutes = f"{work.random.uniform(0.005, 0.06):.3f}"
+        before = leftovers(work.output, finished=False)
         running = work.start(*arguments, "--checkpoint-minutes", minutes, *resume)
         ended = running.stop_when(_moment(work, aim, seconds), number)
         resume = ["--resume"]
@@ -113,7 +115,7 @@ def killed_until_done(work: Operation, arguments: list, seconds: float, most: in
             work.outcome("ended before the kill")
             break
         work.fault(number.name, f"{aim} after {ended.seconds:.2f} s: exit {ended.code}")
-        check_stopped(work, ended)
+        check_stopped(work, ended, before)
     ended = work.run(*arguments, *resume).check(0)
     work.outcome(_how(ended))
     require_clean(work.output)
@@ -157,8 +159,11 @@ def is_there(folder: Path, pattern: str, since: float = 0.0) -> bool:
         return False
 
 
-def check_stopped(work: Operation, ended: Ended) -> None:
-    """BrokenError unless a run that got a signal ended as it should, and left what it should."""
+def check_stopped(work: Operation, ended: Ended, before: Sequence[str] = ()) -> None:
+    """BrokenError unless a run that got a signal ended as it should, and left what it should.
+
+    before: what was left behind before it began, which it may have been too early to clear away.
+    """
     if ended.early:
         work.outcome("stopped before the command began")
         return
@@ -167,7 +172,8 @@ def check_stopped(work: Operation, ended: Ended) -> None:
             ended.check(0, STOPPED[ended.sent])
         work.outcome("ended all the same")
         return
-    ended.check(STOPPED[ended.sent])
+    # Python ends by SIGINT itself where that met an exec; a shell tells both as 130.
+    ended.check(STOPPED[ended.sent], -ended.sent)
     checkpoints = work.output.with_name(f"{work.output.name}.checkpoint")
     whole = [path for path in checkpoints.glob("*") if path.name.isdigit()]
     work.outcome("stopped with a checkpoint" if whole else "stopped without a checkpoint")
@@ -176,7 +182,7 @@ def check_stopped(work: Operation, ended: Ended) -> None:
     ended.says("w2v: interrupted")
     if "the checkpoint in" in ended.stderr and len(whole) != 1:
         raise BrokenError(f"{checkpoints} holds {len(whole)} checkpoints: {ended}")
-    require_clean(work.output, finished=False)
+    require_clean(work.output, finished=False, known=before)
     work.require_no_temporary()
 
 
