@@ -278,11 +278,11 @@ def test_sums_are_the_same_whoever_comes_first_and_comes_again(members):
         # Where one of the arrays is lost.
         found += [await adder.total((1, 0)), await adder.total((1, 0)), await adder.add((1, 0), 0, other, [other])]
         assert len(found[-1]) == 1
-        # Nobody needs them once all have come to the next round.
-        for rank in range(members):
-            tasks.append(asyncio.create_task(adder.add((2, 0), rank, parts[rank], [parts[rank]])))
-        await asyncio.gather(*tasks)
-        assert set(adder._sums) == {(2, 0)}
+        # The sums of two rounds are kept.
+        for number in (2, 3):
+            again = [adder.add((number, 0), rank, parts[rank], [parts[rank]]) for rank in range(members)]
+            await asyncio.gather(*again)
+        assert set(adder._sums) == {(2, 0), (3, 0)}
         return [added(references, np.empty(1000, np.float32)) for references in found]
 
     ranks = list(range(members))
@@ -400,6 +400,42 @@ def test_a_successor_takes_the_place_of_a_member_that_died(corpus, moment, round
     for other in others:
         for name, array in first.items():
             np.testing.assert_array_equal(other[name], array)
+
+
+def test_a_member_that_was_a_round_ahead_leaves_nobody_waiting(corpus):
+    """It contributes to the second round and dies while the other one has still to finish the first."""
+    group = Group(resolved(corpus), corpus, 2)
+    plan, may_finish = group.begin(6), threading.Event()
+    slow, victim = group.replicas
+    go_on, average_rows = slow._go_on, victim._average
+
+    def held_back(*arguments):
+        if slow._round == 0 and slow._finish is not None:
+            assert may_finish.wait(60)
+        go_on(*arguments)
+
+    def dying(number, *arguments):
+        average_rows(number, *arguments)
+        if number == 2:
+            raise Death
+
+    slow._go_on, victim._average = held_back, dying
+    with ThreadPoolExecutor(2) as pool:
+        running = [pool.submit(replica.train_epoch, plan) for replica in group.replicas]
+        with pytest.raises(Death):
+            running[1].result(60)
+        ahead = slow.standing(True)
+        assert ahead.number == 0
+        successor = group.replica(1)
+        successor.load_parameters(ahead.parameters)
+        may_finish.set()
+        while slow._round < 1 or (slow._finish is None and slow._round < 2):  # it comes to the second round first
+            time.sleep(0.001)
+        running[1] = pool.submit(successor.train_epoch, replace(plan, first_round=1, starts=ahead.reports))
+        reports = [future.result(60) for future in running]
+    assert sum(report.words for report in reports) == corpus.tokens
+    for name, array in slow.parameters().items():
+        np.testing.assert_array_equal(successor.parameters()[name], array)
 
 
 # ---- NCCL, as its calls go; none of it has run on GPUs here. ----

@@ -98,7 +98,7 @@ class Actors:
         # All replicas may wait in them at once. They live where the driver does, and end where that ends.
         strategies = ray.util.scheduling_strategies
         here = strategies.NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
-        small = {"num_cpus": 0, "max_concurrency": replicas + 16, "scheduling_strategy": here}
+        small = {"num_cpus": 0, "max_concurrency": replicas + 32, "scheduling_strategy": here}
         self.coordinator = ray.remote(**small)(Coordinator).remote(replicas)
         self._adder = None if cuda else ray.remote(**small)(Adder).remote(replicas, ray.put)
         self.replicas = [self._start(rank) for rank in range(replicas)]

@@ -58,6 +58,7 @@ class ReplicatedBackend:
         self._ids: np.ndarray | None = None
         self._rounds = self._sync_ids = 1
         self._deaths, self._ahead = 0, (0, 0)
+        self._running: dict[object, int] = {}
 
     def compile(self) -> None:
         """All of them."""
@@ -79,7 +80,10 @@ class ReplicatedBackend:
         self._rounds = rounds_per_epoch(tokens, self._replicas, self._sync_words)
         self._sync_ids = math.ceil(ids.size / self._replicas / self._rounds)
         self._parts = split_corpus(ids, self._replicas)
-        self._actors.form_group(0, Standing())
+        try:
+            self._actors.form_group(0, Standing())
+        except self._actors.dead as death:
+            raise DeviceError(f"a replica died: {first_line(death)}") from death
         self._actors.ask("enter")  # before the text takes what is left of a GPU
         self._actors.ask_each("upload", [(part, self._sync_ids) for part in self._parts])
         self._ids = ids
@@ -111,6 +115,7 @@ class ReplicatedBackend:
         self._actors.begin_epoch(reports)
         plan = EpochPlan(epoch, self._rounds, first, _Scaled(schedule, self._replicas), tuple(reports))
         running = {self._actors.start(rank, "train_epoch", plan): rank for rank in range(self._replicas)}
+        self._running = running
         self._deaths, self._ahead = 0, (0, 0)
         while running:
             for done in self._actors.wait(list(running), LOOK_SECONDS):
@@ -179,7 +184,9 @@ class ReplicatedBackend:
             ("load_parameters", self._actors.share(ahead.parameters)),
         ):
             self._actors.result(self._actors.start(rank, name, *arguments))
-        self._actors.form_group(rank, ahead)
+        # One that is known to be dead has its turn, and its successor forms the group: the others wait for that.
+        if not [other for other in self._running.values() if other not in (rank, *standings)]:
+            self._actors.form_group(rank, ahead)
         self._say(
             f"replica {rank} died: another one goes on from round {ahead.number} of {self._rounds} of this epoch"
         )

@@ -99,9 +99,6 @@ def running_cluster(address: str, config: TrainConfig, shape: CorpusShape | None
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     handlers = {number: signal.getsignal(number) for number in _SIGNALS}
     try:
-        # Ray's processes end with ours, not with the terminal, which would leave nobody to save the run.
-        if _HANG_UP is not None:
-            signal.signal(_HANG_UP, signal.SIG_IGN)
         try:
             ours = _connect(ray, address, config, shape)
         finally:
@@ -166,6 +163,9 @@ def _knock(address: str) -> None:
 
 def _start(ray: ModuleType, config: TrainConfig, shape: CorpusShape | None) -> None:
     replicas = _given(config.replicas)
+    if _HANG_UP is not None:
+        # Ray's processes, which inherit it, end with ours: not with the terminal, or nobody could save the run.
+        signal.signal(_HANG_UP, signal.SIG_IGN)
     try:
         ray.init(
             address="local",

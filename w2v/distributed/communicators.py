@@ -130,6 +130,8 @@ class NcclCommunicator:
 
     def begin_round(self, number: int, group: object) -> None:
         """Join the group, where it is a new one; waits until all members have. Raises GroupBroken."""
+        if group is None:
+            raise GroupBroken("there is none yet")
         if group == self._group:
             return
         if self._communicator is not None:

@@ -84,8 +84,9 @@ class Adder:
         if rank not in entry.parts:
             entry.parts[rank], entry.references[rank] = values, reference[0]
         if len(entry.parts) == self._members and not entry.complete.is_set():
-            # All have come to this round: nobody needs the sums of the one before.
-            self._sums = {at: known for at, known in self._sums.items() if at[0] >= key[0]}
+            # A member that contributed to this round and died has held the one before, which the others may still be
+            # about to finish: its successor begins there, or here.
+            self._sums = {at: known for at, known in self._sums.items() if at[0] >= key[0] - 1}
             if self._members > _FEW:
                 self._add_up(entry)
             entry.complete.set()

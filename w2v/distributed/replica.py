@@ -135,7 +135,8 @@ class Replica:
     def upload(self, part: CorpusPart, sync_ids: int) -> None:
         """Open the part, and bring it to the device. sync_ids: ids between two rounds."""
         self._ids = part.open()
-        self._backend.pause_after(sync_ids)
+        # Rounds that overlap with training end between two pauses for beginning them.
+        self._backend.pause_after(max(1, round(LATE * sync_ids) if self._communicator.overlaps else sync_ids))
         self._backend.upload(self._ids)
 
     def _hot_rows_come_last(self) -> bool:
@@ -234,7 +235,8 @@ class Replica:
         """Finish the round that has begun, or begin the next one, or hold all of it."""
         if self._finish is not None:
             finish, self._finish = self._finish, None
-            finish()
+            with self._backend.sharing():
+                finish()
         else:
             self._hold_round(self._round + 1, plan, report)
 

@@ -93,8 +93,8 @@ def _replicas_need(config: TrainConfig, shape: CorpusShape, device: str, heldout
     one = host_need(alone, shape, device, heldout_ids)
     reference = 0 if device == "cuda" else one.lasting["parameters"]
     packed = min(CPU_BLOCK_BYTES, reference)
-    each = one.total + reference + packed + REPLICA
-    # A replica's rows on the way to a sum are objects of Ray's until the next round; this may be one of all rows.
+    each = one.total + reference + 4 * packed + REPLICA  # packed and summed, each up to twice a block's values
+    # A replica's rows on the way to a sum are objects of Ray's for two rounds; this may be one of all rows.
     return HostNeed({"replicas": replicas * each, "ray": RAY + replicas * (packed + reference)}, {})
 
 
