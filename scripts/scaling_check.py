@@ -112,7 +112,7 @@ def _rounds_seconds(job: Job, replicas: int, store: Store, rounds: Rounds, train
 
     A sum but that of the last round is waited for only where it takes longer than a member trains meanwhile.
     """
-    from w2v.distributed.replica import LATE
+    from w2v.distributed.rounds import LATE
 
     count = job.rounds(replicas, _fabric(store))
     packing, sums = Worker(1.0, packing=rounds.packing, launch=0.0), Worker(1.0, packing=math.inf, launch=0.0)

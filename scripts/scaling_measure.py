@@ -218,7 +218,7 @@ class _Member:
 
         from w2v.distributed.communicators import ObjectStoreCommunicator
 
-        self._communicator = ObjectStoreCommunicator(ray, rank, adder)
+        self._communicator = ObjectStoreCommunicator(ray, rank, adder, overlaps=False)
 
     def seconds(self, first: int, floats: int, repeats: int) -> list[float]:
         values, found = np.ones(floats, np.float32), []

@@ -67,13 +67,14 @@ class Group:
         corpus: EncodedCorpus,
         members: int,
         communicator: Callable[[int], Callable[[int], Communicator]] | None = None,
+        overlaps: bool = True,
     ) -> None:
         self.loop, self.members, self.config = Loop(), members, config
         self.coordinator = Coordinator(members)
         self.adder = Adder(members, lambda array: array)
         self.parts = split_corpus(np.asarray(corpus.ids), members)
         self.counts = corpus.vocabulary.counts
-        self._communicator = communicator
+        self._communicator, self._overlaps = communicator, overlaps
         self.replicas = [self.replica(rank) for rank in range(members)]
 
     def replica(self, rank: int) -> Replica:
@@ -86,7 +87,7 @@ class Group:
     def _communicator_of(self, rank: int) -> Callable[[int], Communicator]:
         if self._communicator is not None:
             return self._communicator(rank)
-        return lambda members: ObjectStoreCommunicator(LoopRay(), rank, Remote(self.adder, self.loop))
+        return lambda members: ObjectStoreCommunicator(LoopRay(), rank, Remote(self.adder, self.loop), self._overlaps)
 
     # ---- The meeting point. ----
 

@@ -14,6 +14,7 @@ from w2v.distributed.cluster import first_line
 from w2v.distributed.communicators import Communicator, NcclCommunicator, ObjectStoreCommunicator
 from w2v.distributed.coordinator import Adder, Coordinator
 from w2v.distributed.replica import Replica, Standing
+from w2v.distributed.rounds import sums_overlap
 from w2v.errors import DeviceError
 
 Actor = Any
@@ -52,7 +53,7 @@ class ReplicaActor:
 
         def communicator(members: int) -> Communicator:
             if adder is not None:
-                return ObjectStoreCommunicator(ray, rank, adder)
+                return ObjectStoreCommunicator(ray, rank, adder, sums_overlap(members))
             return nccl_communicator(rank, members)
 
         self._replica = Replica(rank, config, counts, _RemoteMeetingPoint(ray, coordinator), communicator)

@@ -68,10 +68,11 @@ class ObjectStoreCommunicator:
     was. So it is one actor, not one for each part of an array: a member may die between two parts.
     """
 
-    xp, overlaps = np, True
+    xp = np
 
-    def __init__(self, ray: ModuleType, rank: int, adder: object) -> None:
+    def __init__(self, ray: ModuleType, rank: int, adder: object, overlaps: bool) -> None:
         """ray: the package; rank: this member's number; adder: the actor's handle."""
+        self.overlaps = overlaps
         self._ray, self._rank, self._adder = ray, rank, adder
         self._round, self._number = 0, 0
         self._total = np.empty(0, np.float32)

@@ -18,16 +18,13 @@ from w2v.corpus.part import CorpusPart
 from w2v.distributed.averaging import RowAverager
 from w2v.distributed.communicators import Communicator, GroupBroken
 from w2v.distributed.notes import pause_is_asked, read_reports, write_note, write_notes
-from w2v.distributed.rounds import rows_of_round
+from w2v.distributed.rounds import LATE, rows_of_round
 from w2v.errors import DeviceError
 from w2v.objectives import RowWiseObjective, make_objective
 
 # Replicas draw other numbers: each one's epochs are numbered apart from the others'.
 EPOCHS_APART = 1 << 32
 TOLD_SECONDS = 0.3
-# Where sums overlap with training, how much later than it begins a round ends, as a share of the way to the next one:
-# so much may members differ in speed without waiting for one another.
-LATE = 0.25
 # Of a member that is gone; a cluster that grows by itself takes minutes.
 REPLACED_SECONDS = 600.0
 

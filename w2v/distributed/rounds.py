@@ -12,16 +12,29 @@ import math
 #: Rows of the smallest round.
 FEWEST_ROWS = 1024
 # What a replica does not see between two rounds grows with the others' number, and so does its learning rate: on
-# CPUs quality held with 320,000 words for two replicas and 40,000 for four, and fell with 100,000 for four
-# (data/results/replicas-quality.json).
-_CPU_WORDS, _FEWEST_CPU_WORDS = 2_560_000, 10_000
+# CPUs quality held with 50,000 words for four replicas, and fell with 100,000; with 320,000 and late sums for two.
+# (data/results/replicas-quality.json, replicas-intervals.json)
+_CPU_WORDS, _FEWEST_CPU_WORDS = 3_200_000, 10_000
+#: Where sums overlap with training, how much later than it begins a round ends, as a share of the way to the next:
+#: so much may members differ in speed without waiting for one another.
+LATE = 0.25
+# Replicas whose sums do: with four it cost a point, even with 40,000 words.
+_MOST_LATE = 2
 # A GPU trains them in milliseconds, a round takes as long as a fraction of one (scripts/simulate_scaling).
 _GPU_WORDS = 2_000_000
 
 
+def sums_overlap(replicas: int) -> bool:
+    """Whether replicas on CPUs train on while their rows are added up."""
+    return replicas <= _MOST_LATE
+
+
 def default_sync_words(replicas: int, device: str) -> int:
     """Words that a replica trains between two rounds where nothing else is asked for; device: "cpu" or "cuda"."""
-    return _GPU_WORDS if device == "cuda" else max(_FEWEST_CPU_WORDS, _CPU_WORDS // replicas**3)
+    if device == "cuda":
+        return _GPU_WORDS
+    unseen = 1 + LATE * sums_overlap(replicas)
+    return max(_FEWEST_CPU_WORDS, round(_CPU_WORDS / unseen / replicas**3))
 
 
 def rounds_per_epoch(words: int, replicas: int, sync_words: int) -> int:
