@@ -98,7 +98,11 @@ class Run:
     def __init__(self, arguments: list[str], environment: dict[str, str], said: Path) -> None:
         self._said = said
         with said.open("w") as stream:
-            self.process = subprocess.Popen(arguments, env=environment, stderr=stream, start_new_session=True)
+            # As a terminal starts it: a test in the background may have been told to ignore that it closes.
+            self.process = subprocess.Popen(
+                arguments, env=environment, stderr=stream, start_new_session=True,
+                preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
+            )  # fmt: skip
 
     @property
     def said(self) -> str:
