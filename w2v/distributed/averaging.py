@@ -17,6 +17,7 @@ Array = Any
 # they should not leave, nor the memory that was touched before.
 BLOCK_BYTES, CPU_BLOCK_BYTES = 1 << 26, 1 << 24
 _EMPTY = np.empty(0, np.float32)
+_REHEARSED_BLOCKS = 4
 
 
 class RowAverager:
@@ -54,6 +55,17 @@ class RowAverager:
             piece.unpack(xp, room)
             if xp is np:
                 piece.unpack_late(room, room)
+
+    def rehearse(self, communicator: Communicator) -> None:
+        """Hold rounds that change nothing, while the parameters of all replicas are equal.
+
+        The first ones take much longer than others, for what has to be found, connected and touched.
+        """
+        room = _REHEARSED_BLOCKS * _block_bytes(communicator.xp) // len(self._parameters)
+        rows = {name: min(len(array), room // max(1, array[:1].nbytes)) for name, array in self._parameters.items()}
+        self.average(rows, communicator)
+        if communicator.overlaps:
+            self.begin(dict.fromkeys(rows, 1), communicator, _EMPTY)()
 
     def restart(self) -> None:
         """The parameters were set from outside, equal in all replicas: they are the reference."""

@@ -184,9 +184,11 @@ class Replica:
             self._group_changed.notify_all()
 
     def enter(self) -> None:
-        """Enter the group, which all members do at once: who dies later is known to be missing."""
+        """Enter the group, all members at once, with equal parameters: who dies later is known to be missing."""
         try:
             self._communicator.begin_round(0, self._group)
+            with self._backend.sharing():
+                self._averager.rehearse(self._communicator)
         except GroupBroken as error:
             raise DeviceError(f"the replicas' GPUs do not find each other: {error}: see NCCL_DEBUG=INFO") from error
 
