@@ -10,6 +10,7 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 from numba import njit
 from numba.core import event
 from numba.core.caching import FunctionCache
@@ -79,3 +80,10 @@ def kernel(function):
     with suppress(RuntimeError):
         dispatcher._cache = _SourceCache(function)
     return dispatcher
+
+
+def read_only(array):
+    """A view of a NumPy array: one type for numba, whether it is an array, a memory map or in shared memory."""
+    view = np.asarray(array).view()
+    view.flags.writeable = False
+    return view

@@ -39,6 +39,13 @@ def resolved(corpus: EncodedCorpus, **options):
     return resolve_for_corpus(config, shape, "cpu")
 
 
+def require_equal(first: dict[str, np.ndarray], *others: dict[str, np.ndarray]) -> None:
+    """The parameters of replicas, to the bit."""
+    for other in others:
+        for name, array in first.items():
+            np.testing.assert_array_equal(other[name], array, err_msg=name)
+
+
 # ---- Rounds. ----
 
 
@@ -339,9 +346,7 @@ def test_replicas_end_an_epoch_with_the_same_parameters(corpus, objective, model
     reports = [group.train_epoch(6, number) for number in range(2)][-1]
     assert sum(report.words for report in reports) == corpus.tokens
     first, *others = (replica.parameters() for replica in group.replicas)
-    for other in others:
-        for name, array in first.items():
-            np.testing.assert_array_equal(other[name], array, err_msg=name)
+    require_equal(first, *others)
     assert all(np.isfinite(array).all() for array in first.values())
     assert all((replica._round, replica.unsound_parameters()) == (6, []) for replica in group.replicas)
 
@@ -398,10 +403,7 @@ def test_a_successor_takes_the_place_of_a_member_that_died(corpus, moment, round
         )
         reports = [future.result(60) for future in running]
     assert sum(report.words for report in reports) == corpus.tokens
-    first, *others = (replica.parameters() for replica in group.replicas)
-    for other in others:
-        for name, array in first.items():
-            np.testing.assert_array_equal(other[name], array)
+    require_equal(*(replica.parameters() for replica in group.replicas))
 
 
 def test_a_member_that_was_a_round_ahead_leaves_nobody_waiting(corpus):
@@ -436,8 +438,7 @@ def test_a_member_that_was_a_round_ahead_leaves_nobody_waiting(corpus):
         running[1] = pool.submit(successor.train_epoch, replace(plan, first_round=1, starts=ahead.reports))
         reports = [future.result(60) for future in running]
     assert sum(report.words for report in reports) == corpus.tokens
-    for name, array in slow.parameters().items():
-        np.testing.assert_array_equal(successor.parameters()[name], array)
+    require_equal(slow.parameters(), successor.parameters())
 
 
 # ---- NCCL, as its calls go; none of it has run on GPUs here. ----
@@ -654,10 +655,7 @@ def test_a_broken_group_goes_on_with_a_successor(corpus, monkeypatch, dead_at, b
         )
         reports = [future.result(60) for future in running]
     assert sum(report.words for report in reports) == corpus.tokens
-    first, *others = (replica.parameters() for replica in group.replicas)
-    for other in others:
-        for name, array in first.items():
-            np.testing.assert_array_equal(other[name], array)
+    require_equal(*(replica.parameters() for replica in group.replicas))
 
 
 @pytest.mark.parametrize("asked_in", [1, 4, 5])
@@ -686,7 +684,5 @@ def test_one_that_is_asked_to_pause_tells_the_others_in_the_sum(corpus, asked_in
             time.sleep(0.001)
         assert sum(future.result().words for future in running) == corpus.tokens
     assert [paused for paused, _ in found] == ([asked_in + 1] if asked_in + 1 < rounds else [])
-    for _, (first, *others) in found:
-        for other in others:
-            for name, array in first.items():
-                np.testing.assert_array_equal(other[name], array)
+    for _, parameters in found:
+        require_equal(*parameters)

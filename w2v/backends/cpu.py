@@ -14,6 +14,7 @@ from w2v.config import TrainConfig
 from w2v.cores import available_cores
 from w2v.kernels import rowwise_cpu
 from w2v.kernels.hot_rows_cpu import HotRows, give_back, private_rows
+from w2v.kernels.jit import read_only
 from w2v.kernels.random import STREAM_INITIAL, STREAM_SUBSAMPLE, STREAM_WINDOW, epoch_key
 from w2v.kernels.simd import aligned_zeros, padded
 from w2v.kernels.stream_cpu import keep_thresholds
@@ -63,7 +64,7 @@ class CpuBackend:
     def compile(self) -> None:
         """Run the kernels over nothing."""
         room = self._room()
-        self._chunk(_read_only(np.empty(0, np.int32)), 0, 0, 0, 0.0, np.zeros(4), room)
+        self._chunk(read_only(np.empty(0, np.int32)), 0, 0, 0, 0.0, np.zeros(4), room)
         give_back(self._input, room[0])
         give_back(self._output, room[1])
         if self.config.heldout:
@@ -116,7 +117,7 @@ class CpuBackend:
         start: EpochReport | None = None,
     ) -> EpochReport:
         """Train one pass: the threads take chunks in the order of the text, and race on the rows (Hogwild)."""
-        ids = _read_only(ids)
+        ids = read_only(ids)
         start = start or EpochReport()
         chunk = min(self._longest_chunk, max(SMALLEST_CHUNK, ids.size // CHUNKS_PER_EPOCH))
         sums = np.zeros((self.threads, 8))
@@ -248,10 +249,3 @@ class _Epoch:
         """What is done of it."""
         loss, pairs, kept_words, words = self.sums.sum(axis=0)[:4].tolist()
         return EpochReport(loss, int(pairs), int(kept_words), int(words), self.rate, self.chunks.given_out)
-
-
-def _read_only(ids: np.ndarray) -> np.ndarray:
-    """One type for numba, whether the ids are a memory map or an array: it compiles once."""
-    view = np.asarray(ids).view()
-    view.flags.writeable = False
-    return view

@@ -11,6 +11,7 @@ import numpy as np
 from w2v.distributed.communicators import Communicator
 from w2v.kernels import averaging as device_averaging
 from w2v.kernels.averaging_cpu import pack_changed_rows, unpack_late_means, unpack_means
+from w2v.kernels.jit import read_only
 
 Array = Any
 # Of rows that are packed at once, so that no copy of a whole matrix is made: on a GPU, and on a CPU, whose caches
@@ -90,10 +91,10 @@ class RowAverager:
     ) -> Callable[[], np.ndarray]:
         """As ``average``, in two parts: the second one is what is returned; the rows may change before it is called.
 
-        On a CPU, and only where all of it is one sum; else everything is done at once.
+        Where sums overlap, which they do on a CPU. Where it is more than one sum, everything is done at once.
         """
-        blocks = self._blocks(rows, _block_bytes(communicator.xp))
-        if len(blocks) > 1 or communicator.xp is not np:
+        blocks = self._blocks(rows, CPU_BLOCK_BYTES)
+        if len(blocks) > 1:
             notes = self.average(rows, communicator, note)
             return lambda: notes
         self.blocks_done = 0
@@ -170,14 +171,14 @@ class _Piece:
     def unpack(self, xp: Any, packed: Array) -> None:
         """packed: (n, d + 1), the sums."""
         if xp is np:
-            unpack_means(_read_only(packed), self._values, self._reference)
+            unpack_means(read_only(packed), self._values, self._reference)
         elif len(packed):
             values, reference = _with_pitch(self._values), _with_pitch(self._reference)
             self._launch("unpack_means", packed, *self._extent, *values, *reference)
 
     def unpack_late(self, sums: np.ndarray, mine: np.ndarray) -> None:
         """sums, mine: (n, d + 1), of all and of this replica; on the CPU."""
-        unpack_late_means(_read_only(sums), _read_only(mine), self._values, self._reference)
+        unpack_late_means(read_only(sums), read_only(mine), self._values, self._reference)
 
     @property
     def _extent(self) -> tuple[np.int64, np.int32]:
@@ -211,10 +212,3 @@ def _on_host(array: Array) -> np.ndarray:
 
 def _matrix(rows: Array) -> Array:
     return rows.reshape(len(rows), -1) if len(rows) else rows.reshape(0, int(np.prod(rows.shape[1:])))
-
-
-def _read_only(array: np.ndarray) -> np.ndarray:
-    """As sums from the object store are: for numba another type than what can be written."""
-    view = array[:]
-    view.flags.writeable = False
-    return view

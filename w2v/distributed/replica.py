@@ -124,10 +124,10 @@ class Replica:
         hot_last = {"output_vectors"} if self._hot_rows_come_last() else set()
         with self._backend.sharing():
             shared = self._backend.shared()
-        needed = 2 * sum(array.nbytes for array in shared.values())
-        with out_of_memory_reported(needed, "--vector-size or --max-final-vocab"), self._backend.sharing():
-            self._averager = RowAverager(self._backend.shared(), frozenset(hot_last))
-            self._averager.compile(self._communicator.xp)
+            needed = 2 * sum(array.nbytes for array in shared.values())
+            with out_of_memory_reported(needed, "--vector-size or --max-final-vocab"):
+                self._averager = RowAverager(shared, frozenset(hot_last))
+                self._averager.compile(self._communicator.xp)
 
     def upload(self, part: CorpusPart, sync_ids: int) -> None:
         """Open the part, and bring it to the device. sync_ids: ids between two rounds."""

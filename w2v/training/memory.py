@@ -19,7 +19,6 @@ from w2v.backends.sound import CHECKED_ROWS
 from w2v.config import TrainConfig
 from w2v.cores import available_cores
 from w2v.corpus.cache import describe_size
-from w2v.distributed.averaging import CPU_BLOCK_BYTES
 from w2v.errors import TrainingError
 from w2v.host_memory import available_memory
 from w2v.kernels.simd import padded
@@ -88,6 +87,8 @@ def host_need(config: TrainConfig, shape: CorpusShape, device: str, heldout_ids:
 
 def _replicas_need(config: TrainConfig, shape: CorpusShape, device: str, heldout_ids: int) -> HostNeed:
     """Each of them has its own parameters, and their values of the last round; beside them is Ray."""
+    from w2v.distributed.averaging import CPU_BLOCK_BYTES
+
     replicas = config.replicas
     alone = replace(config, replicas=None, threads=max(1, _threads(config) // replicas))
     one = host_need(alone, shape, device, heldout_ids)
