@@ -66,8 +66,8 @@ def test_rounds_of_an_epoch(words, replicas, sync_words, expected):
 
 def test_more_replicas_meet_more_often_on_cpus():
     assert [default_sync_words(replicas, "cpu") for replicas in (1, 2, 4, 100)] == [
-        2_560_000,
-        320_000,
+        10_240_000,
+        640_000,
         50_000,
         10_000,
     ]

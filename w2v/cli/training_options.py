@@ -100,7 +100,7 @@ replica_options = combine(
     ),
     click.option(
         "--sync-words", type=int,
-        help="Words that each replica trains between two averagings; by default 320,000 with two replicas on CPUs, "
+        help="Words that each replica trains between two averagings; by default 640,000 with two replicas on CPUs, "
         "50,000 with four, and 2,000,000 on GPUs.",
     ),
     click.option(

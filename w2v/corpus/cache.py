@@ -139,7 +139,7 @@ class CorpusCache:
             else:
                 if corpus is None:
                     return EncodedCorpus.open(path, vocabulary)
-                corpus.path = path
+                corpus.moved(path)
                 return corpus
             try:
                 return EncodedCorpus.open(path, vocabulary)

@@ -88,6 +88,11 @@ class EncodedCorpus:
         """Bytes of the ids."""
         return self.ids.nbytes
 
+    def moved(self, path: Path) -> None:
+        """Its folder has another name now, by which others open its ids."""
+        self.path = path
+        self.ids.filename = path / IDS
+
     def remove_on_close(self, folder: TemporaryFolder) -> None:
         """Its folder is temporary: it goes with ``close``, with this object, or at exit."""
         self._removal = weakref.finalize(self, folder.remove)

@@ -1,8 +1,8 @@
-"""The Ray actors: replicas, who knows where they pause, and who adds up their arrays."""
+"""The Ray actors: replicas, and the hub that knows where they pause and adds up their arrays."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -12,7 +12,7 @@ from w2v.backends.base import EpochReport
 from w2v.config import TrainConfig
 from w2v.distributed.cluster import first_line
 from w2v.distributed.communicators import Communicator, NcclCommunicator, ObjectStoreCommunicator
-from w2v.distributed.coordinator import Adder, Coordinator
+from w2v.distributed.coordinator import Hub
 from w2v.distributed.replica import Replica, Standing
 from w2v.distributed.rounds import sums_overlap
 from w2v.errors import DeviceError
@@ -22,6 +22,8 @@ Actor = Any
 _CALLS_AT_ONCE = 4
 # A cluster that grows by itself takes minutes to have room for another replica.
 _ROOM_SECONDS = 300.0
+# So long a replica may take to start before a line says that there is no room.
+_PATIENCE_SECONDS = 20.0
 # Of a replica that trains: it may be busy with a chunk, or copy its parameters.
 _ANSWER_SECONDS = 120.0
 _NOT_REPLACED = (
@@ -32,31 +34,29 @@ _NOT_REPLACED = (
 class _RemoteMeetingPoint:
     """A ``Coordinator`` elsewhere."""
 
-    def __init__(self, ray: ModuleType, coordinator: Actor) -> None:
-        self._ray, self._coordinator = ray, coordinator
+    def __init__(self, ray: ModuleType, hub: Actor) -> None:
+        self._ray, self._hub = ray, hub
 
     def tell(self, rank: int, report: EpochReport) -> None:
-        self._coordinator.tell.remote(rank, report)
+        self._hub.tell.remote(rank, report)
 
     def pause(self, rank: int, number: int, report: EpochReport) -> None:
-        self._ray.get(self._coordinator.pause.remote(rank, number, report))
+        self._ray.get(self._hub.pause.remote(rank, number, report))
 
 
 class ReplicaActor:
     """A ``Replica`` in a process of its own."""
 
-    def __init__(
-        self, rank: int, config: TrainConfig, counts: np.ndarray, coordinator: Actor, adder: Actor | None
-    ) -> None:
-        """See ``Replica``; adder: of the object store, None where NCCL adds."""
+    def __init__(self, rank: int, config: TrainConfig, counts: np.ndarray, hub: Actor, cuda: bool) -> None:
+        """See ``Replica``; hub: adds up arrays, but on GPUs, where NCCL does."""
         import ray
 
         def communicator(members: int) -> Communicator:
-            if adder is not None:
-                return ObjectStoreCommunicator(ray, rank, adder, sums_overlap(members))
-            return nccl_communicator(rank, members)
+            if cuda:
+                return nccl_communicator(rank, members)
+            return ObjectStoreCommunicator(ray, rank, hub, sums_overlap(members))
 
-        self._replica = Replica(rank, config, counts, _RemoteMeetingPoint(ray, coordinator), communicator)
+        self._replica = Replica(rank, config, counts, _RemoteMeetingPoint(ray, hub), communicator)
 
     def call(self, name: str, *arguments: object) -> object:
         """A method of the replica's."""
@@ -92,22 +92,29 @@ class Actors:
     replica that is no more raises ``dead``; without the others there is no going on.
     """
 
-    def __init__(self, ray: ModuleType, config: TrainConfig, counts: np.ndarray, replicas: int, cuda: bool) -> None:
-        """Start them; config: of one replica."""
-        self._ray, self._config, self._cuda = ray, config, cuda
+    def __init__(
+        self,
+        ray: ModuleType,
+        config: TrainConfig,
+        counts: np.ndarray,
+        replicas: int,
+        cuda: bool,
+        say: Callable[[str], None],
+    ) -> None:
+        """Start them; config: of one replica; say: gets a line where there is no room for one."""
+        self._ray, self._config, self._cuda, self._say = ray, config, cuda, say
         self._counts = ray.put(counts)
-        # All replicas may wait in them at once. They live where the driver does, and end where that ends.
+        # All replicas may wait in it at once. It lives where the driver does, and ends where that ends.
         strategies = ray.util.scheduling_strategies
-        here = strategies.NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+        here = strategies.NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         small = {"num_cpus": 0, "max_concurrency": replicas + 32, "scheduling_strategy": here}
-        self.coordinator = ray.remote(**small)(Coordinator).remote(replicas)
-        self._adder = None if cuda else ray.remote(**small)(Adder).remote(replicas, ray.put)
+        self._hub = ray.remote(**small)(Hub).remote(replicas, ray.put)
         self.replicas = [self._start(rank) for rank in range(replicas)]
 
     def _start(self, rank: int) -> Actor:
         needs = {"num_cpus": 1, "num_gpus": 1} if self._cuda else {"num_cpus": self._config.threads}
         made = self._ray.remote(max_concurrency=_CALLS_AT_ONCE, **needs)(ReplicaActor)
-        return made.remote(rank, self._config, self._counts, self.coordinator, self._adder)
+        return made.remote(rank, self._config, self._counts, self._hub, self._cuda)
 
     def restart(self, rank: int) -> None:
         """Put a new replica in the place of a dead one; raises DeviceError where there is no room for it."""
@@ -118,27 +125,26 @@ class Actors:
     def await_room(self, ranks: Sequence[int], advice: str) -> None:
         """Wait until replicas have begun to run; raises DeviceError where they do not within minutes."""
         begun = [self.start(rank, "describe") for rank in ranks]
-        _, waiting = self._ray.wait(begun, num_returns=len(begun), timeout=_ROOM_SECONDS)
-        if waiting:
-            needs = "a GPU and a CPU" if self._cuda else f"{self._config.threads} CPUs"
-            raise DeviceError(
-                f"the Ray cluster had no room for {len(waiting)} of {len(self.replicas)} replicas ({needs} each) "
-                f"in {_ROOM_SECONDS:.0f} s: {advice}"
-            )
+        if missing := self._without_room(begun, _PATIENCE_SECONDS):
+            self._say(f"the Ray cluster has no room for {missing} yet: waiting for {_ROOM_SECONDS:.0f} s")
+        if missing and (missing := self._without_room(begun, _ROOM_SECONDS)):
+            raise DeviceError(f"the Ray cluster had no room for {missing} in {_ROOM_SECONDS:.0f} s: {advice}")
+
+    def _without_room(self, begun: list[object], seconds: float) -> str:
+        """How many calls do not end in so many seconds, in words; empty where all do."""
+        _, waiting = self._ray.wait(begun, num_returns=len(begun), timeout=seconds)
+        threads = self._config.threads
+        needs = "a GPU and a CPU" if self._cuda else f"{threads} CPU{'s' if threads > 1 else ''}"
+        return f"{len(waiting)} of {len(self.replicas)} replicas ({needs} each)" if waiting else ""
 
     def begin_epoch(self, reports: Sequence[EpochReport]) -> None:
-        """See ``Coordinator`` and ``Adder``."""
-        if self._adder is not None:
-            self._get(self._adder.begin_epoch.remote())
+        """See ``Hub``."""
         self.meet("begin_epoch", reports)
 
     def meet(self, name: str, *arguments: object) -> Any:
-        """A method of the coordinator's."""
-        return self._get(getattr(self.coordinator, name).remote(*arguments))
-
-    def _get(self, reference: object) -> Any:
+        """A method of the hub's."""
         try:
-            return self._ray.get(reference)
+            return self._ray.get(getattr(self._hub, name).remote(*arguments))
         except self.dead as error:
             raise DeviceError(f"{_NOT_REPLACED}: {first_line(error)}") from error
 
@@ -216,6 +222,5 @@ class Actors:
 
     def close(self) -> None:
         """End them all."""
-        for actor in (*self.replicas, self._adder, self.coordinator):
-            if actor is not None:
-                self._ray.kill(actor)
+        for actor in (*self.replicas, self._hub):
+            self._ray.kill(actor)

@@ -19,7 +19,7 @@ from w2v.distributed.rounds import rounds_per_epoch
 from w2v.errors import DeviceError
 
 # Looking takes processor time from the replicas.
-LOOK_SECONDS = 0.3
+LOOK_SECONDS = 0.5
 # Deaths that a run survives between two rounds: more are a fault that would come again.
 MOST_DEATHS = 20
 
@@ -48,7 +48,7 @@ class ReplicatedBackend:
         self._replicas, self._sync_words = replicas, config.sync_words
         threads = max(1, config.threads // replicas)
         own = replace(config, threads=threads, replicas=None)
-        self._actors = Actors(cluster.ray, own, counts, replicas, config.device == "cuda")
+        self._actors = Actors(cluster.ray, own, counts, replicas, config.device == "cuda", say)
         self._actors.await_room(range(replicas), "lower --replicas or --threads, or add computers")
         ((name, notes), *_) = self._actors.ask("describe")
         self.device = f"{replicas} × {name}"

@@ -148,7 +148,7 @@ def _connect(ray: ModuleType, address: str, config: TrainConfig, shape: CorpusSh
     except _FAILURES as error:
         raise DeviceError(
             f"no Ray cluster answers at {address} ({first_line(error)}): check --ray-address, or start one with "
-            "`ray start --head`"
+            "`ray start --head`; for one that asks for a token set RAY_AUTH_MODE=token"
         ) from error
     return False
 

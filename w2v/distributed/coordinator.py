@@ -12,7 +12,7 @@ from w2v.backends.base import EpochReport
 
 
 class Coordinator:
-    """An asynchronous actor that knows about how far the members are, and where those that pause wait.
+    """Knows, in an asynchronous actor, about how far the members are, and where those that pause wait.
 
     Nobody waits for it but in a pause: rounds are held in their sums alone.
     """
@@ -61,7 +61,7 @@ _FEW = 4
 
 
 class Adder:
-    """An asynchronous actor where members contribute arrays, and get all of them, or their sum.
+    """Where, in an asynchronous actor, members contribute arrays, and get all of them, or their sum.
 
     It holds what they have contributed, so that a sum is the same for all, whoever has died meanwhile.
     """
@@ -115,6 +115,28 @@ def added(parts: Sequence[np.ndarray], out: np.ndarray | None = None) -> np.ndar
     for part in others[1:]:
         total += part
     return total
+
+
+class Hub(Coordinator):
+    """Both in one process: every one takes its time from the replicas, even one that does nothing."""
+
+    def __init__(self, members: int, put: Callable[[np.ndarray], object]) -> None:
+        """See ``Coordinator`` and ``Adder``."""
+        super().__init__(members)
+        self._adder = Adder(members, put)
+
+    async def begin_epoch(self, reports: Sequence[EpochReport]) -> None:
+        """Forget the epoch before. reports: where every member begins."""
+        await super().begin_epoch(reports)
+        await self._adder.begin_epoch()
+
+    async def add(self, key: tuple[int, int], rank: int, values: np.ndarray, reference: list[object]) -> list[object]:
+        """See ``Adder``."""
+        return await self._adder.add(key, rank, values, reference)
+
+    async def total(self, key: tuple[int, int]) -> list[object]:
+        """See ``Adder``."""
+        return await self._adder.total(key)
 
 
 @dataclass

@@ -24,7 +24,8 @@ from w2v.objectives import RowWiseObjective, make_objective
 
 # Replicas draw other numbers: each one's epochs are numbered apart from the others'.
 EPOCHS_APART = 1 << 32
-TOLD_SECONDS = 0.3
+# Every call takes milliseconds of processor time from the replicas.
+TOLD_SECONDS = 1.0
 # Of a member that is gone; a cluster that grows by itself takes minutes.
 REPLACED_SECONDS = 600.0
 

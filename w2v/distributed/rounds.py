@@ -12,9 +12,9 @@ import math
 #: Rows of the smallest round.
 FEWEST_ROWS = 1024
 # What a replica does not see between two rounds grows with the others' number, and so does its learning rate: on
-# CPUs quality held with 50,000 words for four replicas, and fell with 100,000; with 320,000 and late sums for two.
-# (data/results/replicas-quality.json, replicas-intervals.json)
-_CPU_WORDS, _FEWEST_CPU_WORDS = 3_200_000, 10_000
+# CPUs quality held with 50,000 words for four replicas, and fell with 100,000; with 640,000 and late sums for two:
+# the power is the one between these. (data/results/replicas-quality.json, replicas-intervals.json)
+_CPU_WORDS, _FEWEST_CPU_WORDS, _POWER = 12_800_000, 10_000, 4
 #: Where sums overlap with training, how much later than it begins a round ends, as a share of the way to the next:
 #: so much may members differ in speed without waiting for one another.
 LATE = 0.25
@@ -34,7 +34,7 @@ def default_sync_words(replicas: int, device: str) -> int:
     if device == "cuda":
         return _GPU_WORDS
     unseen = 1 + LATE * sums_overlap(replicas)
-    return max(_FEWEST_CPU_WORDS, round(_CPU_WORDS / unseen / replicas**3))
+    return max(_FEWEST_CPU_WORDS, round(_CPU_WORDS / unseen / replicas**_POWER))
 
 
 def rounds_per_epoch(words: int, replicas: int, sync_words: int) -> int:
