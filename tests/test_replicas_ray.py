@@ -75,7 +75,7 @@ def descendants(pid: int) -> dict[int, str]:
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
-                parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+                parents[int(entry.name)] = parent_of(int(entry.name))
                 names[int(entry.name)] = (
                     (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
                 )
@@ -90,6 +90,10 @@ def descendants(pid: int) -> dict[int, str]:
         return False
 
     return {process: name for process, name in names.items() if below(process)}
+
+
+def parent_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 class Run:
@@ -175,6 +179,34 @@ def test_what_is_not_replaced_is_told(text, tmp_path, environment):
     assert "Traceback" not in run.said
     assert "died: another one goes on" not in run.said
     assert "is not replaced: go on from the last checkpoint with --resume" in run.said.splitlines()[-1]
+
+
+@needs_ray
+def test_the_replica_of_a_lost_node_goes_on_where_another_has_room(text, tmp_path, environment):
+    utilities = pytest.importorskip("ray.cluster_utils")
+    metrics, out = tmp_path / "metrics.jsonl", tmp_path / "out"
+    nodes = utilities.Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    try:
+        nodes.add_node(num_cpus=1)
+        options = ("--replicas", "auto", "--threads", 2, "--ray-address", nodes.address, "--metrics-jsonl", metrics)
+        run = Run(command(text, out, *options, "--epochs", 20), environment, tmp_path / "said")
+        try:
+            run.wait_until(lambda: any(line["event"] == "report" for line in reports(metrics)))
+            (hub,) = (pid for pid, found in descendants(os.getpid()).items() if found.startswith("ray::Hub"))
+            raylets = {node.all_processes["raylet"][0].process.pid for node in nodes.list_all_nodes()}
+            (lost,) = raylets - {parent_of(hub)}  # not the driver's
+            os.kill(lost, signal.SIGKILL)
+            nodes.add_node(num_cpus=1)
+            assert run.end() == 0, run.said
+        finally:
+            run.process.kill()
+    finally:
+        nodes.shutdown()
+    assert "Traceback" not in run.said
+    assert run.said.count("died: another one goes on from round") == 1
+    training = load_model_folder(out).training
+    assert training["device"].startswith("2 × ")
+    assert training["loss"][-1] < 0.9 * training["loss"][0]
 
 
 @needs_ray

@@ -126,7 +126,8 @@ class Actors:
         """Wait until replicas have begun to run; raises DeviceError where they do not within minutes."""
         begun = [self.start(rank, "describe") for rank in ranks]
         if missing := self._without_room(begun, _PATIENCE_SECONDS):
-            self._say(f"the Ray cluster has no room for {missing} yet: waiting for {_ROOM_SECONDS:.0f} s")
+            wait = f"waiting for {_ROOM_SECONDS:.0f} s, which Ctrl-C ends if pressed twice"
+            self._say(f"the Ray cluster has no room for {missing} yet: {wait}")
         if missing and (missing := self._without_room(begun, _ROOM_SECONDS)):
             raise DeviceError(f"the Ray cluster had no room for {missing} in {_ROOM_SECONDS:.0f} s: {advice}")
 
