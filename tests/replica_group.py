@@ -1,4 +1,4 @@
-"""Replicas in threads of one process, for tests: the coordinator and the adder in an event loop, no Ray."""
+"""Replicas in threads of one process, for tests: the hub in an event loop, no Ray."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from w2v.config import TrainConfig
 from w2v.corpus import EncodedCorpus
 from w2v.corpus.part import split_corpus
 from w2v.distributed.communicators import Communicator, ObjectStoreCommunicator
-from w2v.distributed.coordinator import Adder, Coordinator
+from w2v.distributed.coordinator import Hub
 from w2v.distributed.replica import EpochPlan, Replica
 
 
@@ -70,8 +70,7 @@ class Group:
         overlaps: bool = True,
     ) -> None:
         self.loop, self.members, self.config = Loop(), members, config
-        self.coordinator = Coordinator(members)
-        self.adder = Adder(members, lambda array: array)
+        self.hub = Hub(members, lambda array: array)
         self.parts = split_corpus(np.asarray(corpus.ids), members)
         self.counts = corpus.vocabulary.counts
         self._communicator, self._overlaps = communicator, overlaps
@@ -87,22 +86,21 @@ class Group:
     def _communicator_of(self, rank: int) -> Callable[[int], Communicator]:
         if self._communicator is not None:
             return self._communicator(rank)
-        return lambda members: ObjectStoreCommunicator(LoopRay(), rank, Remote(self.adder, self.loop), self._overlaps)
+        return lambda members: ObjectStoreCommunicator(LoopRay(), rank, Remote(self.hub, self.loop), self._overlaps)
 
     # ---- The meeting point. ----
 
     def pause(self, *arguments: object) -> None:
-        self.loop.wait(self.coordinator.pause(*arguments))
+        self.loop.wait(self.hub.pause(*arguments))
 
     def tell(self, *arguments: object) -> None:
-        self.loop.wait(self.coordinator.tell(*arguments))
+        self.loop.wait(self.hub.tell(*arguments))
 
     # ---- Training. ----
 
     def begin(self, rounds: int) -> EpochPlan:
         starts = (EpochReport(),) * self.members
-        self.loop.wait(self.coordinator.begin_epoch(starts))
-        self.loop.wait(self.adder.begin_epoch())
+        self.loop.wait(self.hub.begin_epoch(starts))
         with ThreadPoolExecutor(self.members) as pool:
             list(pool.map(Replica.enter, self.replicas))
         return EpochPlan(0, rounds, 1, lambda share: 0.05 * (1 - share), starts)

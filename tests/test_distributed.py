@@ -676,11 +676,11 @@ def test_one_that_is_asked_to_pause_tells_the_others_in_the_sum(corpus, asked_in
     with ThreadPoolExecutor(3) as pool:
         running = [pool.submit(replica.train_epoch, plan) for replica in group.replicas]
         while not all(future.done() for future in running):
-            reports, paused = group.loop.wait(group.coordinator.status())
+            reports, paused = group.loop.wait(group.hub.status())
             if paused:
                 assert [tuple(reports)] * 3 == [replica.standing(False).reports for replica in group.replicas]
                 found.append((paused, [replica.parameters() for replica in group.replicas]))
-                group.loop.wait(group.coordinator.go_on(paused))
+                group.loop.wait(group.hub.go_on(paused))
             time.sleep(0.001)
         assert sum(future.result().words for future in running) == corpus.tokens
     assert [paused for paused, _ in found] == ([asked_in + 1] if asked_in + 1 < rounds else [])

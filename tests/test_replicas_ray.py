@@ -17,7 +17,7 @@ import pytest
 
 from w2v.config import TrainConfig
 from w2v.distributed import cluster as cluster_module
-from w2v.distributed.cluster import Cluster, running_cluster
+from w2v.distributed.cluster import Cluster, first_line, running_cluster
 from w2v.errors import ConfigError, DeviceError, MissingExtraError
 from w2v.objectives import CorpusShape
 from w2v.vectors.folder import load_model_folder
@@ -99,12 +99,14 @@ def parent_of(pid: int) -> int:
 class Run:
     """A command that runs, and what it has said."""
 
-    def __init__(self, arguments: list[str], environment: dict[str, str], said: Path) -> None:
+    def __init__(
+        self, arguments: list[str], environment: dict[str, str], said: Path, folder: Path | None = None
+    ) -> None:
         self._said = said
         with said.open("w") as stream:
             # As a terminal starts it: a test in the background may have been told to ignore that it closes.
             self.process = subprocess.Popen(
-                arguments, env=environment, stderr=stream, start_new_session=True,
+                arguments, env=environment, stderr=stream, cwd=folder, start_new_session=True,
                 preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
             )  # fmt: skip
 
@@ -189,7 +191,9 @@ def test_the_replica_of_a_lost_node_goes_on_where_another_has_room(text, tmp_pat
     try:
         nodes.add_node(num_cpus=1)
         options = ("--replicas", "auto", "--threads", 2, "--ray-address", nodes.address, "--metrics-jsonl", metrics)
-        run = Run(command(text, out, *options, "--epochs", 20), environment, tmp_path / "said")
+        # Text and cache have names that only the driver's folder gives a meaning.
+        arguments = command(Path(text.name), out, *options, "--epochs", 20, "--cache", tmp_path.name)
+        run = Run(arguments, environment, tmp_path / "said", text.parent)
         try:
             run.wait_until(lambda: any(line["event"] == "report" for line in reports(metrics)))
             (hub,) = (pid for pid, found in descendants(os.getpid()).items() if found.startswith("ray::Hub"))
@@ -257,18 +261,21 @@ class FakeRay:
 
     def __init__(self, failure: Exception | None = None, resources: dict | None = None, nodes: int = 1) -> None:
         self.failure, self.resources, self.count = failure, resources or {}, nodes
-        self.asked, self.stopped = [], 0
+        self.asked, self.stopped, self.running = [], 0, False
 
     def init(self, **options: object) -> None:
         self.asked.append(options)
         if self.failure is not None:
             raise self.failure
 
+    def is_initialized(self) -> bool:
+        return self.running
+
     def cluster_resources(self) -> dict:
         return self.resources
 
     def nodes(self) -> list[dict]:
-        return [{"Alive": True}] * self.count + [{"Alive": False}]
+        return [{"Alive": True, "Resources": self.resources}] * self.count + [{"Alive": False}]
 
     def shutdown(self) -> None:
         self.stopped += 1
@@ -328,6 +335,52 @@ def test_auto_joins_the_cluster_of_this_computer_or_starts_one(monkeypatch):
             assert signal.getsignal(signal.SIGTERM) is before
         assert [options["address"] for options in ray.asked] == (["auto", "local"] if ours else ["auto"])
         assert ray.stopped == 1
+
+
+def test_auto_means_the_address_that_ray_knows(monkeypatch):
+    ray = FakeRay()
+    monkeypatch.setattr(cluster_module, "require", lambda *names: ray)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        address = f"127.0.0.1:{listening.getsockname()[1]}"
+        monkeypatch.setenv("RAY_ADDRESS", address)
+        with running_cluster("auto", TrainConfig(replicas=2), SHAPE) as cluster:
+            assert not cluster.ours
+    assert [options["address"] for options in ray.asked] == [address]
+    with pytest.raises(DeviceError, match=f"no Ray cluster answers at {address} .*RAY_ADDRESS"):
+        enter("auto")
+
+
+def test_a_ray_that_runs_in_this_process_is_used_and_left(monkeypatch):
+    ray = FakeRay()
+    ray.running = True
+    monkeypatch.setattr(cluster_module, "require", lambda *names: ray)
+    with running_cluster("auto", TrainConfig(replicas=2), SHAPE) as cluster:
+        assert cluster.ray is ray
+    assert (ray.asked, ray.stopped) == ([], 0)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "processors", "replicas", "threads"),
+    [(2, 16, 2, 32), (2, 16, 3, 24), (2, 16, 4, 32), (1, 2, 2, 2), (3, 1, 3, 3), (1, 1, 4, 4), (2, 0, 1, 1)],
+)
+def test_replicas_in_a_cluster_share_its_processors_out(nodes, processors, replicas, threads):
+    cluster = Cluster(FakeRay(resources={"CPU": float(processors)}, nodes=nodes), ours=False)
+    assert cluster.threads(replicas) == threads
+
+
+@pytest.mark.parametrize(
+    ("said", "line"),
+    [
+        ("The actor died.\nLong story", "The actor died."),
+        ("", "ValueError"),
+        (
+            "The actor died because of an error raised in its creation task, \x1b[36mray::A\x1b[39m\n  at\nno GPU\n",
+            "no GPU",
+        ),
+    ],
+)
+def test_of_what_ray_says_one_line_is_told(said, line):
+    assert first_line(ValueError(said)) == line
 
 
 def test_more_replicas_than_gpus_are_refused():

@@ -135,9 +135,10 @@ def train(
         logs.append(MetricsFile(metrics_jsonl, say=_warn))
     if tensorboard is not None:
         logs.append(TensorBoardLog(tensorboard))
-    choose_device(config.device)
-    if config.device == "auto" and (hint := auto_hint()):
-        say(hint)
+    if config.replicas is None:  # their devices may be elsewhere
+        choose_device(config.device)
+        if config.device == "auto" and (hint := auto_hint()):
+            say(hint)
 
     options = CorpusOptions(
         min_count=config.min_count,

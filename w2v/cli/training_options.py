@@ -96,7 +96,7 @@ replica_options = combine(
     click.option(
         "--replicas", type=ReplicasType(), metavar="N|auto",
         help="Train with so many processes on Ray, one GPU each where there are GPUs, which average their vectors as "
-        "they go; auto takes one per GPU, or per computer (extra: ray).",
+        "they go; auto takes one per GPU, or per computer. --threads are those of all together (extra: ray).",
     ),
     click.option(
         "--sync-words", type=int,

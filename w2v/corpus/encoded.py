@@ -91,7 +91,7 @@ class EncodedCorpus:
     def moved(self, path: Path) -> None:
         """Its folder has another name now, by which others open its ids."""
         self.path = path
-        self.ids.filename = path / IDS
+        self.ids.filename = (path / IDS).resolve()
 
     def remove_on_close(self, folder: TemporaryFolder) -> None:
         """Its folder is temporary: it goes with ``close``, with this object, or at exit."""

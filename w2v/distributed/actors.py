@@ -22,7 +22,7 @@ Actor = Any
 _CALLS_AT_ONCE = 4
 # A cluster that grows by itself takes minutes to have room for another replica.
 _ROOM_SECONDS = 300.0
-# So long a replica may take to start before a line says that there is no room.
+# So long a replica may take to start before a line says that others wait for it.
 _PATIENCE_SECONDS = 20.0
 # Of a replica that trains: it may be busy with a chunk, or copy its parameters.
 _ANSWER_SECONDS = 120.0
@@ -49,22 +49,29 @@ class ReplicaActor:
 
     def __init__(self, rank: int, config: TrainConfig, counts: np.ndarray, hub: Actor, cuda: bool) -> None:
         """See ``Replica``; hub: adds up arrays, but on GPUs, where NCCL does."""
-        import ray
-
-        def communicator(members: int) -> Communicator:
-            if cuda:
-                return nccl_communicator(rank, members)
-            return ObjectStoreCommunicator(ray, rank, hub, sums_overlap(members))
-
-        self._replica = Replica(rank, config, counts, _RemoteMeetingPoint(ray, hub), communicator)
+        self._given = rank, config, counts, hub, cuda
+        self._replica: Replica | None = None
 
     def call(self, name: str, *arguments: object) -> object:
-        """A method of the replica's."""
+        """A method of the replica's, which the first call makes: an error of that is the call's."""
+        if self._replica is None:
+            self._replica = _made(*self._given)
         return getattr(self._replica, name)(*arguments)
 
     def new_group(self) -> object:
         """What the members of a new NCCL group have in common."""
         return nccl().get_unique_id()
+
+
+def _made(rank: int, config: TrainConfig, counts: np.ndarray, hub: Actor, cuda: bool) -> Replica:
+    import ray
+
+    def communicator(members: int) -> Communicator:
+        if cuda:
+            return nccl_communicator(rank, members)
+        return ObjectStoreCommunicator(ray, rank, hub, sums_overlap(members))
+
+    return Replica(rank, config, counts, _RemoteMeetingPoint(ray, hub), communicator)
 
 
 def nccl() -> ModuleType:
@@ -127,9 +134,9 @@ class Actors:
         begun = [self.start(rank, "describe") for rank in ranks]
         if missing := self._without_room(begun, _PATIENCE_SECONDS):
             wait = f"waiting for {_ROOM_SECONDS:.0f} s, which Ctrl-C ends if pressed twice"
-            self._say(f"the Ray cluster has no room for {missing} yet: {wait}")
+            self._say(f"{missing} have not started, perhaps because the Ray cluster has no room: {wait}")
         if missing and (missing := self._without_room(begun, _ROOM_SECONDS)):
-            raise DeviceError(f"the Ray cluster had no room for {missing} in {_ROOM_SECONDS:.0f} s: {advice}")
+            raise DeviceError(f"{missing} did not start in {_ROOM_SECONDS:.0f} s, for want of room perhaps: {advice}")
 
     def _without_room(self, begun: list[object], seconds: float) -> str:
         """How many calls do not end in so many seconds, in words; empty where all do."""
@@ -172,11 +179,18 @@ class Actors:
             if isinstance(cause, self.dead):  # of the actors that the replica called
                 raise DeviceError(f"{_NOT_REPLACED}: {first_line(cause)}") from error
             raise cause from error
+        except self.dead:
+            raise
+        except self._ray.exceptions.RayError as error:
+            raise DeviceError(
+                f"Ray failed ({first_line(error)}): go on from the last checkpoint with --resume"
+            ) from error
 
     @property
-    def dead(self) -> type[Exception]:
-        """What a call of a dead replica raises."""
-        return self._ray.exceptions.RayActorError
+    def dead(self) -> tuple[type[Exception], ...]:
+        """What a call of a dead replica raises: also one that Ray ended for want of memory, or whose node is lost."""
+        errors = self._ray.exceptions
+        return errors.RayActorError, errors.OutOfMemoryError, errors.ActorUnschedulableError, errors.ObjectLostError
 
     def ask(self, name: str, *arguments: object) -> list[Any]:
         """What a method of every replica gives; raises DeviceError as soon as one is dead."""
@@ -192,7 +206,9 @@ class Actors:
                 self.result(done[0])
             return [self.result(reference) for reference in references]
         except self.dead as error:
-            raise DeviceError(f"a replica died: {first_line(error)}") from error
+            raise DeviceError(
+                f"a replica died ({first_line(error)}): run again, or go on from the last checkpoint with --resume"
+            ) from error
 
     def ask_living(self, ranks: Sequence[int], name: str, *arguments: object) -> dict[int, Any]:
         """What a method gives of those replicas that live, by rank; one that does not answer is ended."""

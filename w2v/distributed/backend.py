@@ -83,7 +83,7 @@ class ReplicatedBackend:
         try:
             self._actors.form_group(0, Standing())
         except self._actors.dead as death:
-            raise DeviceError(f"a replica died: {first_line(death)}") from death
+            raise DeviceError(f"a replica died ({first_line(death)}): run again") from death
         self._actors.ask("enter")  # before the text takes what is left of a GPU
         self._actors.ask_each("upload", [(part, self._sync_ids) for part in self._parts])
         self._ids = ids

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import signal
 import socket
 import sys
@@ -29,6 +30,8 @@ _KNOCK_SECONDS = 5.0
 _QUIET = {"log_to_driver": False, "logging_level": logging.ERROR}
 _HANG_UP = getattr(signal, "SIGHUP", None)  # Windows has none
 _SIGNALS = [number for number in (signal.SIGINT, signal.SIGTERM, _HANG_UP) if number is not None]
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+_AT_ONCE = "error raised in its creation task"
 _FAILURES = (RuntimeError, ValueError, OSError, TimeoutError)
 
 
@@ -48,6 +51,14 @@ class Cluster:
     def computers(self) -> int:
         """Computers that are in it."""
         return sum(bool(node["Alive"]) for node in self.ray.nodes())
+
+    def threads(self, replicas: int) -> int:
+        """As many as its CPUs let so many replicas have, of which none is divided between computers."""
+        processors = [int(node["Resources"].get("CPU", 0)) for node in self.ray.nodes() if node["Alive"]]
+        for each in range(sum(processors) // replicas, 1, -1):
+            if sum(of_one // each for of_one in processors) >= replicas:
+                return each * replicas
+        return replicas
 
     def choose_device(self, asked: str) -> str:
         """``cpu`` or ``cuda`` for ``auto``, ``cpu`` or ``cuda``; raises DeviceError where that is not there.
@@ -96,6 +107,9 @@ def running_cluster(address: str, config: TrainConfig, shape: CorpusShape | None
     is none.
     """
     ray = require("ray", "ray", "--replicas")
+    if ray.is_initialized():  # by who calls this
+        yield Cluster(ray, ours=False)
+        return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     handlers = {number: signal.getsignal(number) for number in _SIGNALS}
     try:
@@ -128,6 +142,8 @@ def cluster_if_asked(address: str, config: TrainConfig, shape: CorpusShape | Non
 
 def _connect(ray: ModuleType, address: str, config: TrainConfig, shape: CorpusShape | None) -> bool:
     """Whether a Ray of our own was started."""
+    if address == "auto":
+        address = os.environ.get("RAY_ADDRESS") or address
     if address == "local":
         _start(ray, config, shape)
         return True
@@ -147,8 +163,8 @@ def _connect(ray: ModuleType, address: str, config: TrainConfig, shape: CorpusSh
         ray.init(address=address, **_QUIET)
     except _FAILURES as error:
         raise DeviceError(
-            f"no Ray cluster answers at {address} ({first_line(error)}): check --ray-address, or start one with "
-            "`ray start --head`; for one that asks for a token set RAY_AUTH_MODE=token"
+            f"no Ray cluster answers at {address} ({first_line(error)}): check --ray-address (or RAY_ADDRESS), or "
+            "start one with `ray start --head`; for one that asks for a token set RAY_AUTH_MODE=token"
         ) from error
     return False
 
@@ -202,5 +218,6 @@ class _WithoutRaylet:
 
 
 def first_line(error: BaseException) -> str:
-    """Of what Ray has to say."""
-    return str(error).strip().partition("\n")[0] or type(error).__name__
+    """Of what Ray has to say, without colours; of what made an actor fail at once, the last line: its reason."""
+    lines = _COLOURS.sub("", str(error)).strip().splitlines() or [type(error).__name__]
+    return lines[-1 if _AT_ONCE in lines[0] else 0].strip()

@@ -62,7 +62,7 @@ class SingleCommunicator:
 
 
 class ObjectStoreCommunicator:
-    """NumPy arrays, added up by a Ray actor (``Adder``); shared memory on one computer, the network between them.
+    """NumPy arrays, added up by way of a Ray actor (``Hub``): shared memory on a computer, the network between them.
 
     What a member has contributed to a round stays there: a successor that contributes again gets the result as it
     was. So it is one actor, not one for each part of an array: a member may die between two parts.
@@ -70,15 +70,15 @@ class ObjectStoreCommunicator:
 
     xp = np
 
-    def __init__(self, ray: ModuleType, rank: int, adder: object, overlaps: bool) -> None:
-        """ray: the package; rank: this member's number; adder: the actor's handle."""
+    def __init__(self, ray: ModuleType, rank: int, hub: object, overlaps: bool) -> None:
+        """ray: the package; rank: this member's number; hub: the actor's handle."""
         self.overlaps = overlaps
-        self._ray, self._rank, self._adder = ray, rank, adder
+        self._ray, self._rank, self._hub = ray, rank, hub
         self._round, self._number = 0, 0
         self._total = np.empty(0, np.float32)
 
     def begin_round(self, number: int, group: object) -> None:
-        """The adder tells the sums of a round apart by their order."""
+        """The hub tells the sums of a round apart by their order."""
         self._round, self._number = number, 0
 
     def sum(self, values: np.ndarray) -> np.ndarray:
@@ -96,7 +96,7 @@ class ObjectStoreCommunicator:
         key = (self._round, self._number)
         self._number += 1
         reference = self._ray.put(values)
-        return key, self._adder.add.remote(key, self._rank, reference, [reference])
+        return key, self._hub.add.remote(key, self._rank, reference, [reference])
 
     def _finish(self, key: tuple[int, int], call: object, out: np.ndarray) -> np.ndarray:
         # What comes is in memory that all members of a computer share.
@@ -104,7 +104,7 @@ class ObjectStoreCommunicator:
         try:
             parts = self._ray.get(found)
         except self._ray.exceptions.ObjectLostError:
-            parts = self._ray.get(self._ray.get(self._adder.total.remote(key)))
+            parts = self._ray.get(self._ray.get(self._hub.total.remote(key)))
         return added(parts, out=out)
 
     def abort(self) -> bool:

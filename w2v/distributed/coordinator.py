@@ -71,8 +71,8 @@ class Adder:
         self._members, self._put = members, put
         self._sums: dict[tuple[int, int], _Sum] = {}
 
-    async def begin_epoch(self) -> None:
-        """Forget the epoch before."""
+    def forget_sums(self) -> None:
+        """Of the epoch before."""
         self._sums = {}
 
     async def add(self, key: tuple[int, int], rank: int, values: np.ndarray, reference: list[object]) -> list[object]:
@@ -117,26 +117,18 @@ def added(parts: Sequence[np.ndarray], out: np.ndarray | None = None) -> np.ndar
     return total
 
 
-class Hub(Coordinator):
+class Hub(Coordinator, Adder):
     """Both in one process: every one takes its time from the replicas, even one that does nothing."""
 
     def __init__(self, members: int, put: Callable[[np.ndarray], object]) -> None:
         """See ``Coordinator`` and ``Adder``."""
-        super().__init__(members)
-        self._adder = Adder(members, put)
+        Coordinator.__init__(self, members)
+        Adder.__init__(self, members, put)
 
     async def begin_epoch(self, reports: Sequence[EpochReport]) -> None:
         """Forget the epoch before. reports: where every member begins."""
-        await super().begin_epoch(reports)
-        await self._adder.begin_epoch()
-
-    async def add(self, key: tuple[int, int], rank: int, values: np.ndarray, reference: list[object]) -> list[object]:
-        """See ``Adder``."""
-        return await self._adder.add(key, rank, values, reference)
-
-    async def total(self, key: tuple[int, int]) -> list[object]:
-        """See ``Adder``."""
-        return await self._adder.total(key)
+        await Coordinator.begin_epoch(self, reports)
+        self.forget_sums()
 
 
 @dataclass

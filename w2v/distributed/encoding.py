@@ -179,6 +179,11 @@ def encode_by_workers(
     for source in sources:
         if not (source.remote or source.regular):
             raise _unshardable(source.name)
+    # Ray's processes do not run in this folder.
+    sources = [
+        source if source.remote else replace(source, path=source.path.resolve(), label=source.name)
+        for source in sources
+    ]
 
     def encode(folder: Path, identity: list) -> tuple[Vocabulary, dict[str, float]]:
         return _Encoding(workers, folder.resolve(), sources, options, report, progress).run(identity)

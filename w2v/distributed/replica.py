@@ -26,8 +26,8 @@ from w2v.objectives import RowWiseObjective, make_objective
 EPOCHS_APART = 1 << 32
 # Every call takes milliseconds of processor time from the replicas.
 TOLD_SECONDS = 1.0
-# Of a member that is gone; a cluster that grows by itself takes minutes.
-REPLACED_SECONDS = 600.0
+# Of members that are gone; a cluster that grows by itself takes minutes, for each of them.
+REPLACED_SECONDS = 1800.0
 
 
 class MeetingPoint(Protocol):

@@ -130,6 +130,8 @@ def train(
                 config = config if cluster is None else cluster.resolved(config, device)
             else:  # what was chosen for the corpus stays; where to train may change
                 config = replace(resumed.config, **{name: getattr(config, name) for name in MAY_CHANGE})
+            if cluster is not None and not (cluster.ours or asked.threads):
+                config = replace(config, threads=cluster.threads(config.replicas))
             if cluster is None or cluster.ours:  # of other computers nothing is known
                 say(stated_memory(config, shape, device, heldout_ids.size))
             used = device_memory_in_use(device) if cluster is None else None
