@@ -184,7 +184,7 @@ def test_what_is_not_replaced_is_told(text, tmp_path, environment):
 
 
 @needs_ray
-def test_the_replica_of_a_lost_node_goes_on_where_another_has_room(text, tmp_path, environment):
+def test_a_lost_node_is_made_up_for_and_where_it_is_not_the_run_is_saved(text, tmp_path, environment):
     utilities = pytest.importorskip("ray.cluster_utils")
     metrics, out = tmp_path / "metrics.jsonl", tmp_path / "out"
     nodes = utilities.Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
@@ -192,7 +192,7 @@ def test_the_replica_of_a_lost_node_goes_on_where_another_has_room(text, tmp_pat
         nodes.add_node(num_cpus=1)
         options = ("--replicas", "auto", "--threads", 2, "--ray-address", nodes.address, "--metrics-jsonl", metrics)
         # Text and cache have names that only the driver's folder gives a meaning.
-        arguments = command(Path(text.name), out, *options, "--epochs", 20, "--cache", tmp_path.name)
+        arguments = command(Path(text.name), out, *options, "--epochs", 30, "--cache", tmp_path.name)
         run = Run(arguments, environment, tmp_path / "said", text.parent)
         try:
             run.wait_until(lambda: any(line["event"] == "report" for line in reports(metrics)))
@@ -200,14 +200,24 @@ def test_the_replica_of_a_lost_node_goes_on_where_another_has_room(text, tmp_pat
             raylets = {node.all_processes["raylet"][0].process.pid for node in nodes.list_all_nodes()}
             (lost,) = raylets - {parent_of(hub)}  # not the driver's
             os.kill(lost, signal.SIGKILL)
-            nodes.add_node(num_cpus=1)
-            assert run.end() == 0, run.said
+            another = nodes.add_node(num_cpus=1)
+            run.wait_until(lambda: "died: another one goes on from round" in run.said)
+            # Now there is none: what the replica that is left has is saved.
+            another.all_processes["raylet"][0].process.kill()
+            run.process.send_signal(signal.SIGTERM)
+            assert run.end() == 143, run.said
         finally:
             run.process.kill()
     finally:
         nodes.shutdown()
     assert "Traceback" not in run.said
-    assert run.said.count("died: another one goes on from round") == 1
+    assert run.said.splitlines()[-1].startswith("w2v: interrupted: the checkpoint in")
+    again = subprocess.run(
+        [*arguments, "--ray-address", "local", "--resume"],
+        env=environment, cwd=text.parent, capture_output=True, text=True, timeout=180,
+    )  # fmt: skip
+    assert again.returncode == 0, again.stderr
+    assert "resumed from" in again.stderr
     training = load_model_folder(out).training
     assert training["device"].startswith("2 × ")
     assert training["loss"][-1] < 0.9 * training["loss"][0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
@@ -24,6 +25,7 @@ _CALLS_AT_ONCE = 4
 _ROOM_SECONDS = 300.0
 # So long a replica may take to start before a line says that others wait for it.
 _PATIENCE_SECONDS = 20.0
+_ROOM_LOOK_SECONDS = 1.0
 # Of a replica that trains: it may be busy with a chunk, or copy its parameters.
 _ANSWER_SECONDS = 120.0
 _NOT_REPLACED = (
@@ -110,6 +112,8 @@ class Actors:
     ) -> None:
         """Start them; config: of one replica; say: gets a line where there is no room for one."""
         self._ray, self._config, self._cuda, self._say = ray, config, cuda, say
+        # A replica that is awaited: a call of it would wait with it.
+        self._absent: int | None = None
         self._counts = ray.put(counts)
         # All replicas may wait in it at once. It lives where the driver does, and ends where that ends.
         strategies = ray.util.scheduling_strategies
@@ -123,27 +127,39 @@ class Actors:
         made = self._ray.remote(max_concurrency=_CALLS_AT_ONCE, **needs)(ReplicaActor)
         return made.remote(rank, self._config, self._counts, self._hub, self._cuda)
 
-    def restart(self, rank: int) -> None:
-        """Put a new replica in the place of a dead one; raises DeviceError where there is no room for it."""
+    def restart(self, rank: int, meanwhile: Callable[[], None]) -> None:
+        """Put a new replica in the place of a dead one; see ``await_room``."""
         self._ray.kill(self.replicas[rank])  # which may live where the network does not reach
         self.replicas[rank] = self._start(rank)
-        self.await_room([rank], "go on from the last checkpoint with --resume where there is room for it")
+        advice = "go on from the last checkpoint with --resume where there is room for it"
+        self._absent = rank
+        self.await_room([rank], advice, meanwhile)
+        self._absent = None
 
-    def await_room(self, ranks: Sequence[int], advice: str) -> None:
-        """Wait until replicas have begun to run; raises DeviceError where they do not within minutes."""
-        begun = [self.start(rank, "describe") for rank in ranks]
-        if missing := self._without_room(begun, _PATIENCE_SECONDS):
-            wait = f"waiting for {_ROOM_SECONDS:.0f} s, which Ctrl-C ends if pressed twice"
-            self._say(f"{missing} have not started, perhaps because the Ray cluster has no room: {wait}")
-        if missing and (missing := self._without_room(begun, _ROOM_SECONDS)):
-            raise DeviceError(f"{missing} did not start in {_ROOM_SECONDS:.0f} s, for want of room perhaps: {advice}")
+    def await_room(self, ranks: Sequence[int], advice: str, meanwhile: Callable[[], None] = lambda: None) -> None:
+        """Wait until replicas have begun to run; raises DeviceError where they do not within minutes.
 
-    def _without_room(self, begun: list[object], seconds: float) -> str:
-        """How many calls do not end in so many seconds, in words; empty where all do."""
-        _, waiting = self._ray.wait(begun, num_returns=len(begun), timeout=seconds)
+        meanwhile: called now and then.
+        """
+        waiting = [self.start(rank, "describe") for rank in ranks]
+        begun, told = time.monotonic(), False
+        while waiting := self._ray.wait(waiting, num_returns=len(waiting), timeout=_ROOM_LOOK_SECONDS)[1]:
+            seconds = time.monotonic() - begun
+            if seconds > _ROOM_SECONDS:
+                missing = f"{self._missing(len(waiting))} did not start in {_ROOM_SECONDS:.0f} s"
+                raise DeviceError(f"{missing}, for want of room perhaps: {advice}")
+            if seconds > _PATIENCE_SECONDS and not told:
+                missing, told = self._missing(len(waiting)), True
+                self._say(
+                    f"{missing} have not started, perhaps because the Ray cluster has no room: waiting for "
+                    f"{_ROOM_SECONDS:.0f} s"
+                )
+            meanwhile()
+
+    def _missing(self, count: int) -> str:
         threads = self._config.threads
         needs = "a GPU and a CPU" if self._cuda else f"{threads} CPU{'s' if threads > 1 else ''}"
-        return f"{len(waiting)} of {len(self.replicas)} replicas ({needs} each)" if waiting else ""
+        return f"{count} of {len(self.replicas)} replicas ({needs} each)"
 
     def begin_epoch(self, reports: Sequence[EpochReport]) -> None:
         """See ``Hub``."""
@@ -226,7 +242,10 @@ class Actors:
 
     def ask_one(self, name: str, *arguments: object) -> Any:
         """What a method of a replica gives, the first one that lives."""
+        failure: Exception = DeviceError("it has not started")
         for rank in range(len(self.replicas)):
+            if rank == self._absent:
+                continue
             try:
                 return self.result(self.start(rank, name, *arguments))
             except self.dead as error:

@@ -59,6 +59,10 @@ class ReplicatedBackend:
         self._rounds = self._sync_ids = 1
         self._deaths, self._ahead = 0, (0, 0)
         self._running: dict[object, int] = {}
+        # Whose pauses are kept while a successor waits for room, the share of the epoch that is done, and what
+        # parameters are then.
+        self._pauses, self._share = NO_PAUSES, 0.0
+        self._averaged: dict[str, np.ndarray] | None = None
 
     def compile(self) -> None:
         """All of them."""
@@ -90,7 +94,7 @@ class ReplicatedBackend:
 
     def parameters(self) -> dict[str, np.ndarray]:
         """Of one of them."""
-        return self._actors.ask_one("parameters")
+        return self._averaged or self._actors.ask_one("parameters")
 
     def unsound_parameters(self) -> list[str]:
         """Of one of them."""
@@ -115,7 +119,7 @@ class ReplicatedBackend:
         self._actors.begin_epoch(reports)
         plan = EpochPlan(epoch, self._rounds, first, _Scaled(schedule, self._replicas), tuple(reports))
         running = {self._actors.start(rank, "train_epoch", plan): rank for rank in range(self._replicas)}
-        self._running = running
+        self._running, self._pauses = running, pauses
         self._deaths, self._ahead = 0, (0, 0)
         while running:
             for done in self._actors.wait(list(running), LOOK_SECONDS):
@@ -127,10 +131,11 @@ class ReplicatedBackend:
             told, paused = self._actors.meet("status")
             here = self._sum([told[rank] if rank in running.values() else reports[rank] for rank in range(len(told))])
             progress(here)
+            self._share = here.position / max(1, ids.size)
             if paused:
                 pauses.hook(replace(here, rounds=paused))
                 self._actors.meet("go_on", paused)
-            elif running and pauses.due(here.position / max(1, ids.size)):
+            elif running and pauses.due(self._share):
                 self._actors.ask_living(list(running.values()), "ask_pause")
         return self._sum(reports)
 
@@ -167,14 +172,29 @@ class ReplicatedBackend:
         except self._actors.dead as again:
             return self._replace(rank, plan, again)
 
-    def _start_successor(self, rank: int, others: list[int], plan: EpochPlan) -> object:
-        self._actors.restart(rank)
-        self._actors.ask_living(others, "abort")
-        standings = self._actors.ask_living(others, "standing", False)
+    def _ahead_of(self, ranks: list[int]) -> tuple[dict[int, Standing], Standing]:
+        """Where those of them stand that live, and who is furthest, with parameters."""
+        self._actors.ask_living(ranks, "abort")  # a sum that waits may not let go of its GPU
+        standings = self._actors.ask_living(ranks, "standing", False)
         if not standings:
             raise DeviceError("every replica died: go on from the last checkpoint with --resume")
-        first = max(standings, key=lambda other: standings[other].place)
-        ahead = self._actors.result(self._actors.start(first, "standing", True))
+        first = max(standings, key=lambda rank: standings[rank].place)
+        return standings, self._actors.result(self._actors.start(first, "standing", True))
+
+    def _pause_without(self, others: list[int]) -> None:
+        """Where a pause is due, and a replica is missing without which there is no round: it is at the last one."""
+        if not self._pauses.due(self._share):
+            return
+        _, ahead = self._ahead_of(others)
+        self._averaged = ahead.parameters
+        try:
+            self._pauses.hook(replace(self._sum(list(ahead.reports)), rounds=ahead.number))
+        finally:
+            self._averaged = None
+
+    def _start_successor(self, rank: int, others: list[int], plan: EpochPlan) -> object:
+        self._actors.restart(rank, lambda: self._pause_without(others))
+        standings, ahead = self._ahead_of(others)
         if ahead.place > self._ahead:
             self._deaths, self._ahead = 1, ahead.place
         for name, *arguments in (
