@@ -8,6 +8,7 @@ import numpy as np
 
 from w2v.backends.block import Piece
 from w2v.config import TrainConfig
+from w2v.kernels.jit import read_only
 from w2v.kernels.pairs_cpu import cbow_bags, skipgram_keys
 from w2v.kernels.random import STREAM_SUBSAMPLE, STREAM_WINDOW, epoch_key
 from w2v.kernels.stream_cpu import keep_thresholds
@@ -33,8 +34,7 @@ class CpuBatches:
     def pieces(self, ids: np.ndarray, epoch: int, tokens: int, begin: int = 0) -> Iterator[Piece]:
         """An epoch from the batch at ``begin`` on, in batches of ``tokens`` ids each, but for the last one."""
         config, objective = self.config, self.objective
-        ids = np.asarray(ids).view()
-        ids.flags.writeable = False  # one type for numba, whether a memory map or an array
+        ids = read_only(ids)
         keys = [
             np.uint64(epoch_key(np.uint64(config.seed), epoch, purpose))
             for purpose in (STREAM_SUBSAMPLE, STREAM_WINDOW)

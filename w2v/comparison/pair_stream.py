@@ -9,6 +9,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 
 from w2v.config import TrainConfig
+from w2v.kernels.jit import read_only
 from w2v.kernels.pairs_cpu import cbow_bags, skipgram_keys
 from w2v.kernels.random import STREAM_SUBSAMPLE, STREAM_WINDOW, epoch_key
 from w2v.kernels.stream_cpu import keep_thresholds
@@ -53,8 +54,7 @@ def pair_batches(
 
     config: resolved for the corpus (``batch_pairs``); ids: (N,) int32 with −1 after each sentence.
     """
-    ids = np.asarray(ids).view()
-    ids.flags.writeable = False  # one type for numba, whether a memory map or an array
+    ids = read_only(ids)
     sentences = int(np.count_nonzero(ids < 0))
     shape = CorpusShape(objective.counts, ids.size - sentences, sentences)
     step = round(tokens_per_batch(config, shape) * ids.size / max(1, shape.tokens))

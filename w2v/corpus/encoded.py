@@ -127,11 +127,10 @@ def _is_whole(ids: np.ndarray, vocabulary: Vocabulary, fingerprint: str, known: 
 
     fingerprint: of ids and words; known: of words and counts.
     """
+    from w2v.kernels.jit import read_only
     from w2v.kernels.tokenizer import check_ids
 
-    view = np.asarray(ids).view()
-    view.flags.writeable = False  # one type for numba, whether a memory map or an array
-    right, digest = check_ids(view, len(vocabulary))
+    right, digest = check_ids(read_only(ids), len(vocabulary))
     return (
         right
         and bool((vocabulary.counts > 0).all())

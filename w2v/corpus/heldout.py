@@ -30,12 +30,11 @@ def split_heldout(ids: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarr
     if fraction <= 0:
         return ids, np.empty(0, np.int32)
     from w2v.kernels.heldout_cpu import count_heldout, has_pair, split_sentences
+    from w2v.kernels.jit import read_only
     from w2v.kernels.random import STREAM_HELDOUT, epoch_key
 
     folder = _folder_of(ids)
-    # One type for numba, whether the ids are a memory map or an array: it compiles once.
-    ids = np.asarray(ids).view()
-    ids.flags.writeable = False
+    ids = read_only(ids)
     threshold = np.uint64(max(1, round(fraction * 2**32)))
     key = np.uint64(epoch_key(np.uint64(seed), 0, STREAM_HELDOUT))
     if ids.nbytes < _IN_MEMORY:
